@@ -1,0 +1,94 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/process.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// Who an agent is. The path is the key: names repeat.
+struct AgentIdentity {
+  std::string id;    ///< stable and URL-safe: see agent_id()
+  std::string name;  ///< the registry's; foreign text
+  std::string path;  ///< real and absolute
+
+  friend bool operator==(const AgentIdentity&, const AgentIdentity&) = default;
+};
+
+/// `<name>-<8 hex digits of FNV-1a 64 of the path>`; characters of the name other than [A-Za-z0-9._-] become '-',
+/// and of a name longer than 64 characters the first 64 are taken.
+[[nodiscard]] std::string agent_id(std::string_view name, std::string_view path);
+
+enum class AgentState {
+  sampling,     ///< metered, and a session lives
+  idle,         ///< metered, no session lives
+  off,          ///< its gate is closed: not a development agent
+  disabled,     ///< its ledger is switched off: `enabled: false`
+  yielding,     ///< its own sampler writes the ledger, so we do not
+  unreadable,   ///< its config cannot be read; the last good one stays in force
+  unavailable,  ///< its ledger cannot be opened or written
+  gone,         ///< no registry names it any more
+};
+
+/// "sampling", "idle", ...: the words of the API and the tables.
+[[nodiscard]] std::string_view to_string(AgentState state);
+
+/// Where an agent's ledger is kept, for backends that know places.
+enum class LedgerLocation {
+  automatic,  ///< beside the agent, unless another sampler writes there
+  agent,      ///< beside the agent
+  central,    ///< with the collector
+};
+[[nodiscard]] std::string_view to_string(LedgerLocation location);
+
+/// How an agent is metered; from our overrides, its own config, our defaults, in that order.
+struct AgentSettings {
+  std::chrono::milliseconds sample_interval{60'000};
+  std::chrono::milliseconds idle_sample_interval{300'000};
+  std::chrono::hours retention{7 * 24};
+  LedgerLocation location = LedgerLocation::automatic;
+
+  friend bool operator==(const AgentSettings&, const AgentSettings&) = default;
+};
+
+/// The two questions of an agent's gate (instar.md, "The gate").
+struct Gate {
+  bool ledger = true;     ///< false: disabled
+  bool sampling = false;  ///< with ledger: metered
+
+  friend bool operator==(const Gate&, const Gate&) = default;
+};
+
+/// A live session of an agent: one session file with status starting or running.
+struct Session {
+  std::string id;
+  std::string name;
+  std::string tmux_session;
+  WallTime started_at{};
+  bool superseded = false;
+
+  friend bool operator==(const Session&, const Session&) = default;
+};
+
+/// Everything that is known of an agent from its files.
+struct Agent {
+  AgentIdentity identity;
+  Gate gate;
+  AgentSettings settings;
+  std::optional<Pid> server_pid;           ///< what the registry claims; not yet proven to be its process
+  std::optional<WallTime> last_heartbeat;  ///< the registry's
+  std::vector<Session> live_sessions;      ///< in the order of their ids
+  bool config_readable = true;
+  std::string reason;                ///< why the gate is as it is, or why its config is unreadable, in plain words
+  std::vector<std::string> remarks;  ///< what `check` tells besides: raised periods, skipped files, refused claims
+
+  /// sampling, idle, off, disabled or unreadable: what the files alone say.
+  [[nodiscard]] AgentState state() const;
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "core/process.h"
+#include "core/process_table.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// Whose a process is. Numbers, so that a hundred thousand processes can be charged without touching a string;
+/// who hands them out (collector/discovery) knows the names. Never used again for another agent or source.
+struct Claim {
+  std::uint32_t agent = 0;
+  std::uint32_t source = 0;  ///< one per (agent, source, incarnation): a replaced server is a new source
+
+  friend constexpr auto operator<=>(const Claim&, const Claim&) = default;
+};
+
+/// The source number of every agent's orphans: processes that remember a source whose last root is gone.
+inline constexpr std::uint32_t kOrphans = 0;
+
+/// The processes that stand for something at one look.
+struct Roots {
+  std::unordered_map<ProcessKey, Claim> claims;  ///< agents' servers and sessions' panes; at most one claim a process
+  std::vector<ProcessKey> tmux_servers;          ///< nobody's, unless they are claimed themselves
+  std::optional<Pid> collector;                  ///< ourselves
+};
+
+enum class Scope : std::uint8_t {
+  tree,     ///< a root and everything it started (the default)
+  process,  ///< the roots alone
+};
+
+/// Why a process is charged where it is.
+enum class Attribution : std::uint8_t {
+  nobody,      ///< no agent's: it counts as "everything else"
+  collector,   ///< ours, and our children
+  root,        ///< it is a root itself
+  parent,      ///< its parent's source
+  remembered,  ///< the source that it had before its parent changed
+};
+
+struct ProcessCharge {
+  Attribution why = Attribution::nobody;
+  Claim claim;  ///< meaningful for root, parent, remembered
+  Usage usage;  ///< since the look before
+};
+
+/// What one source is charged for one interval.
+struct SourceCharge {
+  Claim claim;
+  Usage usage;
+  Bytes resident;               ///< summed over its processes at this look
+  std::uint32_t processes = 0;  ///< at this look, zombies included
+};
+
+struct Charges {
+  std::vector<SourceCharge> sources;     ///< each source with a process or a usage, once, in the order of claims
+  std::vector<ProcessCharge> processes;  ///< one for each of now.readings(), in its order
+  Usage collector;                       ///< ours, and our children's
+  Usage unattributed;                    ///< spent by what vanished from several sources at once: whose is unknown
+};
+
+/// What is remembered from look to look: the source of each living process that has one. Never holds more.
+class Membership {
+ public:
+  [[nodiscard]] std::size_t size() const { return members_.size(); }
+  /// The remembered source; nothing for a process of nobody's.
+  [[nodiscard]] std::optional<Claim> find(const ProcessKey& key) const;
+
+ private:
+  friend Charges charge(const ProcessTable&, const ProcessTable&, const Roots&, Membership&, Scope);
+
+  std::unordered_map<ProcessKey, Claim> members_;
+};
+
+/// Says whose each process of `now` is and charges each source with what its processes spent since `before`,
+/// so that the CPU time of children that came and went is counted once and only once. Updates `membership` to `now`.
+/// With an empty `before` everything is a baseline and nothing is charged.
+/// No usage is ever negative. Pure: no clock, no I/O; any thread.
+[[nodiscard]] Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots& roots,
+                             Membership& membership, Scope scope = Scope::tree);
+
+}  // namespace fleetledger

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/process.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// The names of sources in a ledger (upstream's, and ours: orphans).
+inline constexpr std::string_view kServerSource = "agent-server";
+inline constexpr std::string_view kAggregateSource = "aggregate";
+inline constexpr std::string_view kOrphansSource = "orphans";
+inline constexpr std::string_view kSessionPrefix = "session:";  ///< followed by the session's id
+
+/// One row: what one source of an agent did in one interval.
+struct Sample {
+  WallTime ts{};
+  std::string source;
+  Pid pid = 0;             ///< its root; 0 for aggregate and orphans
+  double cpu_percent = 0;  ///< of the interval; one busy core is 100
+  Bytes resident;
+  std::optional<Bytes> heap;               ///< the server's V8 heap, where it is known
+  std::optional<Usage> usage;              ///< CPU time spent in the interval; not known for rows of other samplers
+  std::optional<Micros> interval;          ///< how long the interval was; likewise
+  std::optional<std::uint32_t> processes;  ///< how many processes were summed; likewise
+
+  friend bool operator==(const Sample&, const Sample&) = default;
+};
+
+/// One throttling, or a breaker's opening or closing.
+struct RateLimitEvent {
+  std::string id;  ///< "<source>:<ts>:<seq>": an event with an id that is there already is not written again
+  WallTime ts{};
+  std::string kind;                     ///< circuit-open, circuit-recover, throttle, quota, 529
+  std::string source;                   ///< circuit-breaker, session-sentinel
+  std::string account_key = "default";  ///< "default" means unknown
+  std::optional<std::string> session_name;
+  std::optional<std::string> reason;
+  std::optional<std::string> detail;
+
+  friend bool operator==(const RateLimitEvent&, const RateLimitEvent&) = default;
+};
+
+/// All that one tick writes to one agent's ledger: whole or not at all.
+struct AgentTick {
+  std::vector<Sample> samples;
+  std::vector<RateLimitEvent> events;
+  std::optional<WallTime> prune_samples_before;  ///< samples older than this go; nothing: none go
+};
+
+}  // namespace fleetledger
