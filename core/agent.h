@@ -50,7 +50,7 @@ enum class LedgerLocation {
 struct AgentSettings {
   std::chrono::milliseconds sample_interval{60'000};
   std::chrono::milliseconds idle_sample_interval{300'000};
-  std::chrono::hours retention{7 * 24};
+  std::chrono::seconds retention = std::chrono::hours{7 * 24};
   LedgerLocation location = LedgerLocation::automatic;
 
   friend bool operator==(const AgentSettings&, const AgentSettings&) = default;
