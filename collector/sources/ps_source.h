@@ -1,0 +1,24 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "collector/sources/process_source.h"
+
+struct uv_loop_s;
+
+namespace fleetledger {
+
+struct PsOptions {
+  std::string program;  ///< absolute path: see find_program()
+  std::chrono::milliseconds timeout{5'000};
+  std::size_t output_limit = std::size_t{32} << 20U;  ///< bytes; about 300,000 processes
+};
+
+/// Looks by one run of `ps -A` each. The loop outlives the source; a source that goes away while ps runs ends it
+/// without calling back, and the loop goes on until that ps is reaped.
+[[nodiscard]] std::unique_ptr<ProcessSource> make_ps_source(uv_loop_s* loop, PsOptions options);
+
+}  // namespace fleetledger
