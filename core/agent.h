@@ -82,13 +82,18 @@ struct Agent {
   AgentSettings settings;
   std::optional<Pid> server_pid;           ///< what the registry claims; not yet proven to be its process
   std::optional<WallTime> last_heartbeat;  ///< the registry's
-  std::vector<Session> live_sessions;      ///< in the order of their ids
+  std::vector<Session> live_sessions;      ///< of a metered agent, in the order of their ids
+  std::string tmux_path;  ///< the tmux that its config suggests; foreign: run only if it can be trusted
   bool config_readable = true;
   std::string reason;                ///< why the gate is as it is, or why its config is unreadable, in plain words
   std::vector<std::string> remarks;  ///< what `check` tells besides: raised periods, skipped files, refused claims
 
   /// sampling, idle, off, disabled or unreadable: what the files alone say.
   [[nodiscard]] AgentState state() const;
+  /// Whether its processes are measured: its gate is open.
+  [[nodiscard]] bool metered() const { return gate.ledger && gate.sampling; }
+
+  friend bool operator==(const Agent&, const Agent&) = default;
 };
 
 }  // namespace fleetledger

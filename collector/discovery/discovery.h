@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "config/secret.h"
+#include "core/agent.h"
+#include "core/process.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// How an agent's own HTTP server is reached. Kept apart from Agent, which is shown to people.
+struct AgentAccess {
+  AgentToken token;
+  std::optional<std::uint16_t> port;
+
+  friend bool operator==(const AgentAccess&, const AgentAccess&) = default;
+};
+
+/// A folder whose changes matter. Session folders may not exist yet.
+struct WatchedFolder {
+  std::string path;
+  bool sessions = false;  ///< a session folder; otherwise one with a registry or a config
+
+  friend auto operator<=>(const WatchedFolder&, const WatchedFolder&) = default;
+};
+
+/// All agents of our user, as their files say. Immutable once published.
+struct Fleet {
+  std::vector<Agent> agents;           ///< by id; those that are excluded or no longer registered are not here
+  std::vector<AgentAccess> access;     ///< one for each of agents, in their order
+  std::vector<WatchedFolder> folders;  ///< what to hand to the Watcher, by path
+  std::vector<std::string> remarks;    ///< about homes, registries and our own lists: what was skipped, and why
+  std::uint64_t version = 0;           ///< another one whenever anything above differs
+};
+
+struct DiscoveryOptions {
+  DiscoveryConfig config;
+  AgentSettings defaults;  ///< sampling.* and storage.* of our config: for agents whose own config says nothing
+  std::string home;        ///< absolute: what "~" stands for
+  Uid user = 0;            ///< whose homes and agents are read
+};
+
+/// How thoroughly to look.
+enum class Depth {
+  changed,  ///< what can have changed unnoticed between ticks: registries, configs, live sessions, young files
+  folders,  ///< also each session folder again, file by file, and the homes' globs: at start, and every ten minutes
+};
+
+/// Finds the agents of this user and keeps what is known of them up to date. Reads each file again only when it
+/// changed. Whatever the files hold, nothing here fails: what cannot be read is told in `reason` and `remarks`, and
+/// what was known of it before stays in force.
+/// Any thread, one call at a time.
+class Discovery {
+ public:
+  explicit Discovery(DiscoveryOptions options);
+  ~Discovery();
+  Discovery(const Discovery&) = delete;
+  Discovery& operator=(const Discovery&) = delete;
+
+  /// Looks at the files and returns the fleet: the same object as before if nothing is different. Blocks on the disk:
+  /// to be called in the pool. `changed_folders` (as the Watcher names them) are listed again with either depth.
+  /// `now` is compared with the times of files: those changed in the last 2 s are read again at the next call.
+  [[nodiscard]] std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now,
+                                                     const std::vector<std::string>& changed_folders = {});
+
+  /// Other options from the next refresh() on, which is then one with Depth::folders. What was read stays known.
+  void reconfigure(DiscoveryOptions options);
+
+ private:
+  class Impl;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collector/discovery/discovery.h"
+
+struct uv_loop_s;
+
+namespace fleetledger {
+
+/// Tells at once when a registry, a config or a session file changes. Only a hint: what it misses (no more watches to
+/// be had, a folder on a network) is found at the next tick, or at the next Depth::folders.
+/// All on the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
+class Watcher {
+ public:
+  /// Called with the path of the folder, as it was handed in; often several times for one change.
+  using Changed = std::function<void(const std::string& folder)>;
+
+  static constexpr std::size_t kMostFolders = 4'096;
+
+  Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders = kMostFolders);
+  ~Watcher();
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  /// Watches these folders and no others from now on. Call it again now and then with the same ones: folders that were
+  /// not there, were replaced, or could not be watched are tried again.
+  void watch(const std::vector<WatchedFolder>& folders);
+
+  /// How many folders are watched at the moment.
+  [[nodiscard]] std::size_t watching() const;
+  /// Why some are not watched, other than that they do not exist; nothing if all is well.
+  [[nodiscard]] const std::optional<std::string>& remark() const;
+
+ private:
+  class Impl;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fleetledger
