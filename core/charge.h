@@ -1,8 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -69,14 +69,24 @@ struct Charges {
 /// What is remembered from look to look: the source of each living process that has one. Never holds more.
 class Membership {
  public:
-  [[nodiscard]] std::size_t size() const { return members_.size(); }
-  /// The remembered source; nothing for a process of nobody's.
+  struct Member {
+    ProcessKey key;
+    Claim claim;
+    bool owned = true;      ///< false: nobody's, adopted by a parent that has a source; kept so that it stays nobody's
+    bool adopted = false;   ///< its parent changed: it no longer follows its parent
+    bool orphaned = false;  ///< its source had no root at the last look: it was charged to the agent's orphans
+  };
+
+  /// How many living processes have a source.
+  [[nodiscard]] std::size_t size() const { return owned_; }
+  /// The remembered source, also when its root is gone by now; nothing for a process of nobody's.
   [[nodiscard]] std::optional<Claim> find(const ProcessKey& key) const;
 
  private:
   friend Charges charge(const ProcessTable&, const ProcessTable&, const Roots&, Membership&, Scope);
 
-  std::unordered_map<ProcessKey, Claim> members_;
+  std::vector<Member> members_;  ///< in the order of their pids
+  std::size_t owned_ = 0;
 };
 
 /// Says whose each process of `now` is and charges each source with what its processes spent since `before`,
