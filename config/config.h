@@ -21,6 +21,8 @@ struct AgentOverride {
   std::optional<std::chrono::milliseconds> idle_sample_interval;
   std::optional<std::chrono::seconds> retention;
   std::optional<LedgerLocation> location;
+
+  friend bool operator==(const AgentOverride&, const AgentOverride&) = default;
 };
 
 struct DiscoveryConfig {
@@ -28,6 +30,8 @@ struct DiscoveryConfig {
   std::vector<std::string> agents;                 ///< paths of agents that no registry lists
   std::vector<std::string> exclude;                ///< names, ids or paths
   std::map<std::string, AgentOverride> overrides;  ///< by name, id or path
+
+  friend bool operator==(const DiscoveryConfig&, const DiscoveryConfig&) = default;
 };
 
 struct SamplingConfig {
@@ -37,6 +41,8 @@ struct SamplingConfig {
   std::string ps = "ps";  ///< a path, or a name to look up
   std::string tmux = "tmux";
   std::chrono::milliseconds timeout{5'000};
+
+  friend bool operator==(const SamplingConfig&, const SamplingConfig&) = default;
 };
 
 struct StorageConfig {
@@ -44,12 +50,16 @@ struct StorageConfig {
   LedgerLocation location = LedgerLocation::automatic;
   std::string directory = "<state>/ledgers";  ///< for central ledgers; "~" and "<state>" not yet expanded
   std::chrono::seconds retention = std::chrono::hours{7 * 24};
+
+  friend bool operator==(const StorageConfig&, const StorageConfig&) = default;
 };
 
 enum class LogLevel { debug, info, warning, error };
 
 struct LogConfig {
   LogLevel level = LogLevel::info;
+
+  friend bool operator==(const LogConfig&, const LogConfig&) = default;
 };
 
 struct Config {
@@ -57,6 +67,8 @@ struct Config {
   SamplingConfig sampling;
   StorageConfig storage;
   LogConfig log;
+
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 }  // namespace fleetledger
