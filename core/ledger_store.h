@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -36,9 +37,9 @@ struct LedgerSummary {
 };
 
 struct SampleQuery {
-  WallTime since{};                   ///< rows with ts >= since
-  std::optional<std::string> source;  ///< this source only
-  std::int64_t limit = 200;           ///< at most so many rows; not above 0: none
+  WallTime since{};                     ///< rows with ts >= since
+  std::optional<std::string> source{};  ///< this source only
+  std::int64_t limit = 200;             ///< at most so many rows; not above 0: none
 };
 
 struct RateLimitKind {
@@ -50,25 +51,28 @@ struct RateLimitKind {
 };
 
 struct RateLimitReport {
-  std::vector<RateLimitKind> by_kind;  ///< most frequent first, then by kind and source
+  std::vector<RateLimitKind> by_kind;  ///< most frequent first, then by kind and source, at most kMostEvents
   std::vector<RateLimitEvent> events;  ///< newest first (then by id, descending), at most kMostEvents
   std::int64_t total = 0;              ///< events in the window, the ones not listed included
 };
-inline constexpr std::int64_t kMostEvents = 200;
+inline constexpr std::size_t kMostEvents = 200;
+inline constexpr std::size_t kMostTextBytes = 4096;  ///< longer ones are cut, between two characters
 
 /// A ledger per agent: samples and rate-limit events (upstream's operations with the agent as first argument).
 ///
-/// Threads: any thread. Writes (append, prune_older_than, release) of one agent must not overlap each other;
-/// writes of different agents, and reads of any, may run at the same time.
-/// A ledger that does not exist yet reads as an empty one and is not made by reading.
+/// Threads: any. Writes (append, prune_older_than, release) of one agent must not overlap each other; writes of
+/// different agents, and reads of any, may run at the same time.
+/// A ledger that does not exist yet reads as an empty one and is not made by reading. A number that cannot be meant
+/// reads as 0 or as nothing, whoever wrote it, and a text is cut to kMostTextBytes.
 /// Failures: Error::Kind::busy: another process holds it, try again soon; unavailable: it cannot be used until somebody
-/// mends it (a link, not a database, no permission, full disk); nothing was written in either case.
+/// mends it (a link, not a database, no permission, full disk). An append that failed has written nothing.
 class LedgerStore {
  public:
   virtual ~LedgerStore() = default;
 
-  /// Writes one tick, whole or not at all, then prunes. A sample whose ts is not above the newest of its source gets
-  /// the millisecond after that one. An event whose id is known is left as it is.
+  /// Writes one tick and prunes, whole or not at all. A sample whose (source, ts) is taken gets the next free
+  /// millisecond; a wall clock that was set back moves nothing else. An event whose id is known is left as it is.
+  /// Of a long arrear of old samples a part may be left to the next appends.
   virtual Result<void> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
   /// Rows with ts >= since, by source.
@@ -77,15 +81,12 @@ class LedgerStore {
   /// Newest first; rows of one ts by source name.
   virtual Result<std::vector<Sample>> recent_samples(const LedgerKey& ledger, const SampleQuery& query) = 0;
 
-  /// Rows in the whole ledger.
-  virtual Result<std::int64_t> sample_count(const LedgerKey& ledger) = 0;
+  virtual Result<std::int64_t> sample_count(const LedgerKey& ledger) = 0;  ///< of the whole ledger
 
-  /// The ts of the newest row; nothing in an empty ledger.
-  virtual Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) = 0;
+  virtual Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) = 0;  ///< nothing: it is empty
 
-  /// Deletes samples with ts < cutoff; how many went. Events stay.
+  /// Deletes all samples with ts < cutoff; how many went. Events stay. What went before a failure is gone.
   virtual Result<std::int64_t> prune_older_than(const LedgerKey& ledger, WallTime cutoff) = 0;
-
   /// Events with ts >= since.
   virtual Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) = 0;
 

@@ -1,0 +1,196 @@
+#include "backends/memory/memory_store.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <unordered_set>
+#include <utility>
+
+#include "backends/backends.h"
+#include "backends/clean.h"
+
+namespace fleetledger {
+namespace {
+
+struct SampleKey {
+  WallTime ts;
+  std::string source;
+
+  /// The order of recent_samples: newest first, then by source.
+  friend bool operator<(const SampleKey& left, const SampleKey& right) {
+    return std::tie(right.ts, left.source) < std::tie(left.ts, right.source);
+  }
+};
+
+struct EventKey {
+  WallTime ts;
+  std::string id;
+
+  /// The order of rate_limit_report: newest first, then by id, descending.
+  friend bool operator<(const EventKey& left, const EventKey& right) {
+    return std::tie(right.ts, right.id) < std::tie(left.ts, left.id);
+  }
+};
+
+struct Ledger {
+  std::map<SampleKey, Sample> samples;
+  std::map<EventKey, RateLimitEvent> events;
+  std::unordered_set<std::string> event_ids;  ///< of `events`
+
+  /// The samples older than `cutoff` are those from here on.
+  [[nodiscard]] auto older_than(WallTime cutoff) {
+    return std::find_if(samples.lower_bound({cutoff, {}}), samples.end(),
+                        [cutoff](const auto& row) { return row.first.ts < cutoff; });
+  }
+
+  std::int64_t prune(WallTime cutoff) {
+    const auto first = older_than(cutoff);
+    const auto count = std::distance(first, samples.end());
+    samples.erase(first, samples.end());
+    return count;
+  }
+};
+
+class MemoryStore final : public LedgerStore {
+ public:
+  explicit MemoryStore(std::size_t most_rows) : most_rows_(std::max<std::size_t>(most_rows, 1)) {}
+
+  Result<void> append(const LedgerKey& key, const AgentTick& tick) override {
+    const std::lock_guard lock(mutex_);
+    Ledger& ledger = ledgers_[key.agent.path];
+    for (const Sample& given : tick.samples) {
+      Sample sample = clean(given);
+      while (ledger.samples.contains({sample.ts, sample.source})) {
+        sample.ts += std::chrono::milliseconds{1};
+      }
+      ledger.samples.emplace(SampleKey{sample.ts, sample.source}, std::move(sample));
+    }
+    for (const RateLimitEvent& given : tick.events) {
+      RateLimitEvent event = clean(given);
+      if (ledger.event_ids.insert(event.id).second) {
+        ledger.events.emplace(EventKey{event.ts, event.id}, std::move(event));
+      }
+    }
+    if (tick.prune_samples_before) {
+      ledger.prune(*tick.prune_samples_before);
+    }
+    while (ledger.samples.size() > most_rows_) {
+      ledger.samples.erase(std::prev(ledger.samples.end()));
+    }
+    while (ledger.events.size() > most_rows_) {
+      const auto oldest = std::prev(ledger.events.end());
+      ledger.event_ids.erase(oldest->first.id);
+      ledger.events.erase(oldest);
+    }
+    return {};
+  }
+
+  Result<LedgerSummary> summary(const LedgerKey& key, WallTime since) override {
+    const std::lock_guard lock(mutex_);
+    Ledger& ledger = ledgers_[key.agent.path];
+    std::map<std::string, SourceSummary> by_source;
+    const auto end = ledger.older_than(since);
+    for (auto row = ledger.samples.begin(); row != end; ++row) {
+      const Sample& sample = row->second;
+      SourceSummary& source = by_source[sample.source];
+      if (source.sample_count == 0) {
+        source.source = sample.source;
+        source.newest = sample;
+      }
+      ++source.sample_count;
+      source.avg_cpu_percent += sample.cpu_percent;  // a sum until all rows are seen
+      source.avg_resident += static_cast<double>(sample.resident.value);
+      source.peak_cpu_percent = std::max(source.peak_cpu_percent, sample.cpu_percent);
+      source.peak_resident = std::max(source.peak_resident, sample.resident);
+      source.usage += sample.usage.value_or(Usage{});
+    }
+    LedgerSummary result;
+    result.sample_count = static_cast<std::int64_t>(ledger.samples.size());
+    for (auto& [name, source] : by_source) {
+      source.avg_cpu_percent /= static_cast<double>(source.sample_count);
+      source.avg_resident /= static_cast<double>(source.sample_count);
+      result.sources.push_back(std::move(source));
+    }
+    std::stable_sort(result.sources.begin(), result.sources.end(),
+                     [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
+    return result;
+  }
+
+  Result<std::vector<Sample>> recent_samples(const LedgerKey& key, const SampleQuery& query) override {
+    const std::lock_guard lock(mutex_);
+    Ledger& ledger = ledgers_[key.agent.path];
+    std::vector<Sample> result;
+    for (const auto& [row, sample] : ledger.samples) {
+      if (row.ts < query.since || static_cast<std::int64_t>(result.size()) >= query.limit) {
+        break;
+      }
+      if (!query.source || *query.source == row.source) {
+        result.push_back(sample);
+      }
+    }
+    return result;
+  }
+
+  Result<std::int64_t> sample_count(const LedgerKey& key) override {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::int64_t>(ledgers_[key.agent.path].samples.size());
+  }
+
+  Result<std::optional<WallTime>> newest_sample(const LedgerKey& key) override {
+    const std::lock_guard lock(mutex_);
+    const Ledger& ledger = ledgers_[key.agent.path];
+    return ledger.samples.empty() ? std::nullopt : std::optional(ledger.samples.begin()->first.ts);
+  }
+
+  Result<std::int64_t> prune_older_than(const LedgerKey& key, WallTime cutoff) override {
+    const std::lock_guard lock(mutex_);
+    return ledgers_[key.agent.path].prune(cutoff);
+  }
+
+  Result<RateLimitReport> rate_limit_report(const LedgerKey& key, WallTime since) override {
+    const std::lock_guard lock(mutex_);
+    RateLimitReport report;
+    std::map<std::pair<std::string, std::string>, RateLimitKind> kinds;
+    for (const auto& [row, event] : ledgers_[key.agent.path].events) {
+      if (row.ts < since) {
+        break;
+      }
+      RateLimitKind& kind = kinds[{event.kind, event.source}];
+      if (kind.count == 0) {
+        kind = {event.kind, event.source, 0, event.ts, event.ts};
+      }
+      ++kind.count;
+      kind.first = event.ts;
+      ++report.total;
+      if (report.events.size() < kMostEvents) {
+        report.events.push_back(event);
+      }
+    }
+    for (auto& [name, kind] : kinds) {
+      report.by_kind.push_back(std::move(kind));
+    }
+    std::stable_sort(report.by_kind.begin(), report.by_kind.end(),
+                     [](const auto& left, const auto& right) { return left.count > right.count; });
+    report.by_kind.resize(std::min(report.by_kind.size(), kMostEvents));
+    return report;
+  }
+
+  [[nodiscard]] std::string describe(const LedgerKey& /*key*/) const override { return "memory"; }
+
+  void release(const LedgerKey& /*key*/) override {}
+
+ private:
+  const std::size_t most_rows_;
+  std::mutex mutex_;
+  std::map<std::string, Ledger> ledgers_;  ///< by the agent's path
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LedgerStore>> open_memory_store(const StoreOptions& options) {
+  return std::unique_ptr<LedgerStore>(std::make_unique<MemoryStore>(options.rows_per_ledger));
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,188 @@
+#include "backends/sqlite/ledger_place.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace fleetledger {
+namespace {
+
+constexpr mode_t kFolderMode = 0700;
+constexpr mode_t kFileMode = 0600;
+constexpr std::array<std::string_view, 3> kCompanions{"-wal", "-shm", "-journal"};
+
+tl::unexpected<Error> refuse(const std::string& path, std::string_view reason) {
+  return fail("open ledger " + path + ": " + std::string(reason), Error::Kind::unavailable);
+}
+
+/// Makes a folder, and the parents that are missing if `parents` says so. Nothing to do is success.
+Result<void> make_folder(const std::string& path, bool parents) {
+  if (::mkdir(path.c_str(), kFolderMode) == 0 || errno == EEXIST) {
+    return {};
+  }
+  const int error = errno;
+  const auto slash = path.rfind('/');
+  if (error != ENOENT || !parents || slash == std::string::npos || slash == 0) {
+    return fail("make folder " + path + ": " + std::strerror(error), Error::Kind::unavailable);
+  }
+  if (auto made = make_folder(path.substr(0, slash), true); !made) {
+    return made;
+  }
+  return make_folder(path, false);
+}
+
+/// A folder of the ledger `file` without links in its path, if it is ours; nothing if it does not exist.
+Result<std::optional<std::string>> real_folder(const std::string& folder, const std::string& file) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(folder.c_str(), nullptr), &std::free);
+  if (!real) {
+    if (errno == ENOENT) {
+      return std::optional<std::string>();
+    }
+    return refuse(file, folder + ": " + std::strerror(errno));
+  }
+  struct stat status {};
+  if (::lstat(real.get(), &status) != 0) {
+    return refuse(file, folder + ": " + std::strerror(errno));
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return refuse(file, folder + " is not a folder");
+  }
+  if (status.st_uid != ::geteuid()) {
+    return refuse(file, folder + " belongs to another user (uid " + std::to_string(status.st_uid) + ")");
+  }
+  return std::optional<std::string>(real.get());
+}
+
+/// The same for a folder that has to exist.
+Result<std::string> existing_folder(const std::string& folder, const std::string& file) {
+  auto real = real_folder(folder, file);
+  if (!real) {
+    return fail(std::move(real.error()));
+  }
+  if (!*real) {
+    return refuse(file, folder + " does not exist");
+  }
+  return std::move(**real);
+}
+
+/// Whether there is a regular file; unavailable if there is anything else.
+Result<bool> regular_file(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) {
+      return false;
+    }
+    return refuse(path, std::strerror(errno));
+  }
+  if (S_ISREG(status.st_mode)) {
+    return true;
+  }
+  return refuse(path, S_ISLNK(status.st_mode)   ? "it is a link"
+                      : S_ISDIR(status.st_mode) ? "it is a folder"
+                                                : "it is not a regular file");
+}
+
+Result<bool> ledger_files(const std::string& path) {
+  for (const std::string_view suffix : kCompanions) {
+    if (auto there = regular_file(path + std::string(suffix)); !there) {
+      return there;
+    }
+  }
+  return regular_file(path);
+}
+
+std::string file_in(const std::string& folder) { return folder + "/resource-ledger.db"; }
+
+}  // namespace
+
+std::string LedgerPlace::file() const { return file_in(folder); }
+
+LedgerPlace ledger_place(const LedgerKey& ledger, const std::string& central_directory) {
+  switch (ledger.location) {
+    case LedgerLocation::central:
+      return {central_directory, LedgerPlace::Home::made, central_directory + "/" + ledger.agent.id};
+    case LedgerLocation::automatic:
+    case LedgerLocation::agent:
+      break;
+  }
+  const std::string home = ledger.agent.path + "/.instar";
+  return {home, LedgerPlace::Home::found, home + "/server-data"};
+}
+
+Result<std::optional<std::string>> find_ledger(const LedgerPlace& place) {
+  const auto folder = real_folder(place.folder, place.file());
+  if (!folder || !*folder) {
+    return folder;
+  }
+  const std::string file = file_in(**folder);
+  const auto there = ledger_files(file);
+  if (!there) {
+    return fail(there.error());
+  }
+  return *there ? std::optional(file) : std::nullopt;
+}
+
+Result<std::string> prepare_ledger(const LedgerPlace& place) {
+  if (place.rule == LedgerPlace::Home::made) {
+    if (auto made = make_folder(place.home, true); !made) {
+      return fail(made.error());
+    }
+  }
+  if (auto home = existing_folder(place.home, place.file()); !home) {
+    return home;
+  }
+  if (auto made = make_folder(place.folder, false); !made) {
+    return fail(made.error());
+  }
+  const auto folder = existing_folder(place.folder, place.file());
+  if (!folder) {
+    return folder;
+  }
+  std::string file = file_in(*folder);
+  const auto there = ledger_files(file);
+  if (!there) {
+    return fail(there.error());
+  }
+  // mknod makes a file without a descriptor on it. Where it is not allowed to, SQLite makes the file when it opens it.
+  if (!*there) {
+    (void)::mknod(file.c_str(), S_IFREG | kFileMode, 0);
+  }
+  return file;
+}
+
+bool LedgerRest::settled() const {
+  constexpr std::chrono::nanoseconds kClockTick = std::chrono::milliseconds{100};
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::nanoseconds{modified_ns} < now - kClockTick;
+}
+
+LedgerRest look_at_ledger(const std::string& real_path) {
+  LedgerRest rest;
+  struct stat status {};
+  if (::lstat(real_path.c_str(), &status) != 0) {
+    return rest;
+  }
+  rest.device = status.st_dev;
+  rest.inode = status.st_ino;
+  rest.size = status.st_size;
+#if defined(__APPLE__)
+  const timespec& modified = status.st_mtimespec;
+#else
+  const timespec& modified = status.st_mtim;
+#endif
+  rest.modified_ns = std::int64_t{modified.tv_sec} * 1'000'000'000 + modified.tv_nsec;
+  struct stat wal {};
+  struct stat journal {};
+  const bool no_wal = ::lstat((real_path + "-wal").c_str(), &wal) != 0 ? errno == ENOENT : wal.st_size == 0;
+  rest.no_journal = no_wal && ::lstat((real_path + "-journal").c_str(), &journal) != 0 && errno == ENOENT;
+  return rest;
+}
+
+}  // namespace fleetledger

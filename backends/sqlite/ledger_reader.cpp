@@ -1,0 +1,247 @@
+#include "backends/sqlite/ledger_reader.h"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Statement.h>
+#include <SQLiteCpp/Transaction.h>
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "backends/clean.h"
+#include "backends/sqlite/connection.h"
+#include "backends/sqlite/schema.h"
+#include "backends/sqlite/statements.h"
+
+namespace fleetledger {
+namespace {
+
+std::int64_t to_ms(WallTime time) { return time.time_since_epoch().count(); }
+WallTime from_ms(std::int64_t milliseconds) { return WallTime{std::chrono::milliseconds{milliseconds}}; }
+
+bool is_number(const SQLite::Column& column) { return column.isInteger() || column.isFloat(); }
+
+/// The whole number in a column that somebody else may have filled; nothing if it is not one, or below 0 or too large.
+std::optional<std::int64_t> amount(const SQLite::Column& column, std::int64_t most = kMostAmount) {
+  if (column.isInteger() && column.getInt64() >= 0 && column.getInt64() <= most) {
+    return column.getInt64();
+  }
+  if (column.isFloat() && column.getDouble() >= 0 && column.getDouble() <= static_cast<double>(most)) {
+    return static_cast<std::int64_t>(column.getDouble());
+  }
+  return std::nullopt;
+}
+
+std::string text(const SQLite::Column& column) {
+  const char* bytes = column.getText();
+  return clip({bytes, static_cast<std::size_t>(column.getBytes())});
+}
+
+std::optional<std::string> optional_text(const SQLite::Column& column) {
+  return column.isNull() ? std::nullopt : std::optional(text(column));
+}
+
+/// A row of sql::sample_columns.
+Sample read_sample(SQLite::Statement& row) {
+  Sample sample;
+  sample.ts = from_ms(row.getColumn(0).getInt64());
+  sample.source = text(row.getColumn(1));
+  sample.pid = static_cast<Pid>(amount(row.getColumn(2), std::numeric_limits<Pid>::max()).value_or(0));
+  const SQLite::Column percent = row.getColumn(3);
+  sample.cpu_percent = is_number(percent) ? clean_percent(percent.getDouble()) : 0;
+  sample.resident = Bytes{amount(row.getColumn(4)).value_or(0)};
+  if (const auto heap = amount(row.getColumn(5))) {
+    sample.heap = Bytes{*heap};
+  }
+  if (const auto usage = amount(row.getColumn(6))) {
+    sample.usage = Usage{Micros{*usage}};
+  }
+  if (const auto interval = amount(row.getColumn(7))) {
+    sample.interval = Micros{*interval};
+  }
+  if (const auto processes = amount(row.getColumn(8), std::numeric_limits<std::uint32_t>::max())) {
+    sample.processes = static_cast<std::uint32_t>(*processes);
+  }
+  return sample;
+}
+
+std::int64_t count_samples(SQLite::Database& database) { return database.execAndGet(sql::kCount).getInt64(); }
+
+LedgerSummary read_summary(SQLite::Database& database, bool own_columns, WallTime since) {
+  SQLite::Statement next_source(database, sql::kNextSource);
+  SQLite::Statement newest(database, sql::samples_of_source(own_columns));
+  SQLite::Statement window(database, sql::source_window(own_columns));
+  LedgerSummary summary;
+  std::string source;  // no source is called "", and if one is, it comes first
+  do {
+    newest.reset();
+    newest.bindNoCopy(1, source);
+    newest.bind(2, to_ms(since));
+    newest.bind(3, std::int64_t{sql::kEndOfTime});
+    newest.bind(4, 1);
+    if (newest.executeStep()) {
+      SourceSummary found;
+      found.newest = read_sample(newest);
+      found.source = found.newest.source;
+      window.reset();
+      window.bindNoCopy(1, source);
+      window.bind(2, to_ms(since));
+      window.bind(3, std::int64_t{sql::kEndOfTime});
+      window.bind(4, kMostPercent);
+      window.bind(5, kMostAmount);
+      window.executeStep();
+      found.sample_count = window.getColumn(0).getInt64();
+      found.avg_cpu_percent = window.getColumn(1).getDouble();
+      found.peak_cpu_percent = window.getColumn(2).getDouble();
+      found.avg_resident = window.getColumn(3).getDouble();
+      found.peak_resident = Bytes{window.getColumn(4).getInt64()};
+      found.usage = Usage{Micros{static_cast<std::int64_t>(window.getColumn(5).getDouble())}};
+      summary.sources.push_back(std::move(found));
+    }
+    newest.reset();
+    window.reset();
+    next_source.reset();
+    next_source.bind(1, source);
+    if (!next_source.executeStep()) {
+      break;
+    }
+    source = next_source.getColumn(0).getString();
+  } while (true);
+  std::stable_sort(summary.sources.begin(), summary.sources.end(),
+                   [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
+  summary.sample_count = count_samples(database);
+  return summary;
+}
+
+std::vector<Sample> read_recent(SQLite::Database& database, bool own_columns, const SampleQuery& query) {
+  SQLite::Statement statement(database, query.source ? sql::samples_of_source(own_columns) : sql::samples(own_columns));
+  int index = 0;
+  if (query.source) {
+    statement.bindNoCopy(++index, *query.source);
+  }
+  statement.bind(++index, to_ms(query.since));
+  statement.bind(++index, std::int64_t{sql::kEndOfTime});
+  statement.bind(++index, std::max<std::int64_t>(query.limit, 0));
+  std::vector<Sample> samples;
+  while (statement.executeStep()) {
+    samples.push_back(read_sample(statement));
+  }
+  return samples;
+}
+
+std::optional<WallTime> read_newest(SQLite::Database& database) {
+  SQLite::Statement statement(database, sql::kNewest);
+  statement.bind(1, std::int64_t{sql::kEndOfTime});
+  return statement.executeStep() ? std::optional(from_ms(statement.getColumn(0).getInt64())) : std::nullopt;
+}
+
+RateLimitReport read_events(SQLite::Database& database, WallTime since) {
+  RateLimitReport report;
+  SQLite::Statement kinds(database, sql::kEventKinds);
+  kinds.bind(1, to_ms(since));
+  kinds.bind(2, std::int64_t{sql::kEndOfTime});
+  while (kinds.executeStep()) {
+    const std::int64_t count = kinds.getColumn(2).getInt64();
+    report.total += count;
+    if (report.by_kind.size() < kMostEvents) {
+      report.by_kind.push_back({text(kinds.getColumn(0)), text(kinds.getColumn(1)), count,
+                                from_ms(kinds.getColumn(3).getInt64()), from_ms(kinds.getColumn(4).getInt64())});
+    }
+  }
+  SQLite::Statement events(database, sql::kEvents);
+  events.bind(1, to_ms(since));
+  events.bind(2, std::int64_t{sql::kEndOfTime});
+  events.bind(3, std::int64_t{kMostEvents});
+  while (events.executeStep()) {
+    report.events.push_back({.id = text(events.getColumn(0)),
+                             .ts = from_ms(events.getColumn(1).getInt64()),
+                             .kind = text(events.getColumn(2)),
+                             .source = text(events.getColumn(3)),
+                             .account_key = text(events.getColumn(4)),
+                             .session_name = optional_text(events.getColumn(5)),
+                             .reason = optional_text(events.getColumn(6)),
+                             .detail = optional_text(events.getColumn(7))});
+  }
+  return report;
+}
+
+/// One attempt by one connection: `read(database, schema)` in one transaction, so that its parts fit together.
+template <typename Answer, typename Read>
+Result<Answer> read_once(const std::string& path, LedgerConnection::Access access, std::chrono::milliseconds limit,
+                         const Read& read) {
+  auto connection = LedgerConnection::open(path, access, limit);
+  if (!connection) {
+    return fail(connection.error());
+  }
+  try {
+    SQLite::Transaction transaction((*connection)->database());
+    const auto schema = read_schema(**connection);
+    if (!schema) {
+      return fail(schema.error());
+    }
+    return read((*connection)->database(), *schema);
+  } catch (const std::exception& thrown) {
+    return fail(ledger_error("read", path, thrown));
+  }
+}
+
+template <typename Answer, typename Read>
+Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds limit, const Read& read) {
+  using Access = LedgerConnection::Access;
+  constexpr int kAttempts = 3;
+  bool try_at_rest = false;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto path = find_ledger(place);
+    if (!path) {
+      return fail(path.error());
+    }
+    if (!*path) {
+      return Answer();
+    }
+    const LedgerRest before = look_at_ledger(**path);
+    const bool at_rest = before.no_journal && (try_at_rest || before.settled());
+    auto answer = read_once<Answer>(**path, at_rest ? Access::read_at_rest : Access::read, limit, read);
+    const LedgerRest after = look_at_ledger(**path);
+    if (at_rest ? after == before : answer || !after.no_journal) {
+      return answer;
+    }
+    try_at_rest = !at_rest;  // a reader that may not make a -shm fails where a look at the resting file does not
+  }
+  return fail("read ledger " + place.file() + ": it changes all the time", Error::Kind::busy);
+}
+
+}  // namespace
+
+Result<LedgerSummary> LedgerReader::summary(WallTime since) const {
+  return read_ledger<LedgerSummary>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
+    return schema.samples ? read_summary(database, schema.own_columns, since) : LedgerSummary();
+  });
+}
+
+Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& query) const {
+  return read_ledger<std::vector<Sample>>(
+      place_, limit_, [&query](SQLite::Database& database, const LedgerSchema& schema) {
+        return schema.samples ? read_recent(database, schema.own_columns, query) : std::vector<Sample>();
+      });
+}
+
+Result<std::int64_t> LedgerReader::sample_count() const {
+  return read_ledger<std::int64_t>(place_, limit_, [](SQLite::Database& database, const LedgerSchema& schema) {
+    return schema.samples ? count_samples(database) : 0;
+  });
+}
+
+Result<std::optional<WallTime>> LedgerReader::newest_sample() const {
+  return read_ledger<std::optional<WallTime>>(place_, limit_,
+                                              [](SQLite::Database& database, const LedgerSchema& schema) {
+                                                return schema.samples ? read_newest(database) : std::nullopt;
+                                              });
+}
+
+Result<RateLimitReport> LedgerReader::rate_limit_report(WallTime since) const {
+  return read_ledger<RateLimitReport>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
+    return schema.events ? read_events(database, since) : RateLimitReport();
+  });
+}
+
+}  // namespace fleetledger

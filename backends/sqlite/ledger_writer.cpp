@@ -1,0 +1,176 @@
+#include "backends/sqlite/ledger_writer.h"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Statement.h>
+#include <SQLiteCpp/Transaction.h>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "backends/clean.h"
+#include "backends/sqlite/connection.h"
+#include "backends/sqlite/schema.h"
+#include "backends/sqlite/statements.h"
+
+namespace fleetledger {
+namespace {
+
+/// So many rows are deleted in one transaction; it takes some tens of milliseconds.
+constexpr std::int64_t kPruneAtOnce = 5000;
+
+std::int64_t to_ms(WallTime time) { return time.time_since_epoch().count(); }
+
+void bind_number(SQLite::Statement& statement, int index, const std::optional<std::int64_t>& value) {
+  if (value) {
+    statement.bind(index, *value);
+  } else {
+    statement.bind(index);
+  }
+}
+
+/// `value` must live until the statement is run.
+void bind_text(SQLite::Statement& statement, int index, const std::optional<std::string>& value) {
+  if (value) {
+    statement.bindNoCopy(index, *value);
+  } else {
+    statement.bind(index);
+  }
+}
+
+}  // namespace
+
+struct LedgerWriter::Parts {
+  explicit Parts(std::unique_ptr<LedgerConnection> opened)
+      : connection(std::move(opened)),
+        taken(connection->database(), sql::kTaken),
+        insert_sample(connection->database(), sql::kInsertSample),
+        insert_event(connection->database(), sql::kInsertEvent),
+        prune(connection->database(), sql::kPrune) {}
+
+  std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
+  SQLite::Statement taken;
+  SQLite::Statement insert_sample;
+  SQLite::Statement insert_event;
+  SQLite::Statement prune;
+
+  [[nodiscard]] bool is_taken(const Sample& sample) {
+    taken.tryReset();
+    taken.bindNoCopy(1, sample.source);
+    taken.bind(2, to_ms(sample.ts));
+    const bool found = taken.executeStep();
+    taken.tryReset();
+    return found;
+  }
+
+  void insert(Sample sample) {
+    while (is_taken(sample)) {
+      sample.ts += std::chrono::milliseconds{1};
+    }
+    const auto count_of = [](const auto& value) { return value ? std::optional(value->count()) : std::nullopt; };
+    insert_sample.tryReset();
+    insert_sample.bind(1, to_ms(sample.ts));
+    insert_sample.bindNoCopy(2, sample.source);
+    insert_sample.bind(3, sample.pid);
+    insert_sample.bind(4, sample.cpu_percent);
+    insert_sample.bind(5, sample.resident.value);
+    bind_number(insert_sample, 6, sample.heap ? std::optional(sample.heap->value) : std::nullopt);
+    bind_number(insert_sample, 7, sample.usage ? std::optional(sample.usage->micros().count()) : std::nullopt);
+    bind_number(insert_sample, 8, count_of(sample.interval));
+    bind_number(insert_sample, 9, sample.processes ? std::optional<std::int64_t>(*sample.processes) : std::nullopt);
+    insert_sample.exec();
+    insert_sample.tryReset();
+  }
+
+  void insert(const RateLimitEvent& event) {
+    insert_event.tryReset();
+    insert_event.bindNoCopy(1, event.id);
+    insert_event.bind(2, to_ms(event.ts));
+    insert_event.bindNoCopy(3, event.kind);
+    insert_event.bindNoCopy(4, event.source);
+    insert_event.bindNoCopy(5, event.account_key);
+    bind_text(insert_event, 6, event.session_name);
+    bind_text(insert_event, 7, event.reason);
+    bind_text(insert_event, 8, event.detail);
+    insert_event.exec();
+    insert_event.tryReset();
+  }
+
+  std::int64_t prune_some(WallTime cutoff) {
+    prune.tryReset();
+    prune.bind(1, to_ms(cutoff));
+    prune.bind(2, kPruneAtOnce);
+    const int deleted = prune.exec();
+    prune.tryReset();
+    return deleted;
+  }
+};
+
+LedgerWriter::LedgerWriter(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+LedgerWriter::~LedgerWriter() = default;
+
+Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& place, std::chrono::milliseconds limit) {
+  const auto path = prepare_ledger(place);
+  if (!path) {
+    return fail(path.error());
+  }
+  auto connection = LedgerConnection::open(*path, LedgerConnection::Access::write, limit);
+  if (!connection) {
+    return fail(connection.error());
+  }
+  const auto schema = read_schema(**connection);
+  if (!schema) {
+    return fail(schema.error());
+  }
+  if (!schema->complete()) {
+    if (auto completed = complete_schema(**connection); !completed) {
+      return fail(completed.error());
+    }
+  }
+  try {
+    return std::unique_ptr<LedgerWriter>(new LedgerWriter(std::make_unique<Parts>(std::move(*connection))));
+  } catch (const std::exception& thrown) {
+    return fail(ledger_error("open", *path, thrown));
+  }
+}
+
+bool LedgerWriter::moved() const { return parts_->connection->moved(); }
+
+Result<void> LedgerWriter::append(const AgentTick& tick) {
+  LedgerConnection& connection = *parts_->connection;
+  connection.start_clock();
+  try {
+    SQLite::Transaction transaction(connection.database(), SQLite::TransactionBehavior::IMMEDIATE);
+    for (const Sample& sample : tick.samples) {
+      parts_->insert(clean(sample));
+    }
+    for (const RateLimitEvent& event : tick.events) {
+      parts_->insert(clean(event));
+    }
+    if (tick.prune_samples_before) {
+      parts_->prune_some(*tick.prune_samples_before);
+    }
+    transaction.commit();
+    return {};
+  } catch (const std::exception& thrown) {
+    return fail(ledger_error("append to", connection.path(), thrown));
+  }
+}
+
+Result<std::int64_t> LedgerWriter::prune_older_than(WallTime cutoff) {
+  LedgerConnection& connection = *parts_->connection;
+  try {
+    std::int64_t total = 0;
+    std::int64_t deleted = 0;
+    do {
+      connection.start_clock();
+      deleted = parts_->prune_some(cutoff);
+      total += deleted;
+    } while (deleted == kPruneAtOnce);
+    return total;
+  } catch (const std::exception& thrown) {
+    return fail(ledger_error("prune", connection.path(), thrown));
+  }
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,510 @@
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backends/backends.h"
+#include "core/ledger_store.h"
+#include "tests/backends/ledgers.h"
+
+namespace fleetledger::test {
+namespace {
+
+using Catch::Matchers::Contains;
+
+constexpr LedgerLocation kLocations[] = {LedgerLocation::agent, LedgerLocation::central};
+
+/// Calls `check(store, ledger)` with a fresh store of every backend, and every location.
+template <typename Check>
+void with_every_backend(const Check& check) {
+  for (const Backend& backend : backends()) {
+    for (const LedgerLocation location : kLocations) {
+      DYNAMIC_SECTION(backend.name << ", " << to_string(location)) {
+        const Host host;
+        const auto store = host.store(backend.name);
+        check(*store, host.agent("echo", location));
+      }
+    }
+  }
+}
+
+std::vector<std::int64_t> times(const std::vector<Sample>& samples) {
+  std::vector<std::int64_t> result;
+  for (const Sample& one : samples) {
+    result.push_back(one.ts.time_since_epoch().count());
+  }
+  return result;
+}
+
+TEST_CASE("an unknown backend's error lists those that there are") {
+  const auto opened = open_store("sqlight", {});
+  REQUIRE_FALSE(opened.has_value());
+  CHECK(opened.error().kind == Error::Kind::invalid);
+  CHECK_THAT(opened.error().text, Contains("sqlight"));
+  for (const Backend& backend : backends()) {
+    CHECK_THAT(opened.error().text, Contains(std::string(backend.name)));
+  }
+}
+
+TEST_CASE("a ledger that does not exist reads as an empty one and is not made by it") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    CHECK(must(store.summary(ledger, at(0))).sources.empty());
+    CHECK(must(store.summary(ledger, at(0))).sample_count == 0);
+    CHECK(must(store.recent_samples(ledger, {})).empty());
+    CHECK(must(store.sample_count(ledger)) == 0);
+    CHECK(must(store.newest_sample(ledger)) == std::nullopt);
+    CHECK(must(store.prune_older_than(ledger, at(kNoon))) == 0);
+    CHECK(must(store.rate_limit_report(ledger, at(0))).total == 0);
+    store.release(ledger);
+    CHECK_FALSE(std::filesystem::exists(store.describe(ledger)));
+  });
+}
+
+TEST_CASE("a sample is read back as it was written, with all that is known and all that is not") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    Sample full = sample(kNoon, "agent-server", 12.25, 987'654'321'012);
+    full.heap = Bytes{55};
+    full.processes = 4'000'000'000U;
+    Sample bare = sample(kNoon, "session:\xC3\xA9t\xC3\xA9 \n' \"x", 0, 0);
+    bare.pid = 0;
+    bare.usage.reset();
+    bare.interval.reset();
+    bare.processes.reset();
+    must(store.append(ledger, tick({full, bare})));
+    const auto rows = must(store.recent_samples(ledger, {}));
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0] == full);
+    CHECK(rows[1] == bare);
+  });
+}
+
+TEST_CASE("an event is read back as it was written") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    RateLimitEvent full = event(kNoon, 1, "throttle", "session-sentinel");
+    full.account_key = "me@example.org";
+    full.session_name = "build";
+    full.reason = "";
+    full.detail = "half\nof it";
+    const RateLimitEvent bare = event(kNoon + 1, 2);
+    must(store.append(ledger, tick({}, {full, bare})));
+    const auto report = must(store.rate_limit_report(ledger, at(0)));
+    REQUIRE(report.events.size() == 2);
+    CHECK(report.events[0] == bare);
+    CHECK(report.events[1] == full);
+  });
+}
+
+TEST_CASE("a taken millisecond moves a sample to the next free one of its source and moves no other source") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon, "a", 1), sample(kNoon, "b", 1)})));
+    must(store.append(ledger, tick({sample(kNoon, "a", 2), sample(kNoon, "a", 3)})));
+    must(store.append(ledger, tick({sample(kNoon + 1, "a", 4), sample(kNoon + 1, "b", 5)})));
+    SampleQuery query;
+    query.source = "a";
+    const auto rows = must(store.recent_samples(ledger, query));
+    REQUIRE(times(rows) == std::vector<std::int64_t>{kNoon + 3, kNoon + 2, kNoon + 1, kNoon});
+    CHECK(rows[0].cpu_percent == 4);
+    CHECK(rows[1].cpu_percent == 3);
+    CHECK(rows[2].cpu_percent == 2);
+    CHECK(rows[3].cpu_percent == 1);
+    query.source = "b";
+    CHECK(times(must(store.recent_samples(ledger, query))) == std::vector<std::int64_t>{kNoon + 1, kNoon});
+  });
+}
+
+TEST_CASE("after the wall clock was set back by a day samples keep the times they came with") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    constexpr std::int64_t kDay = 86'400'000;
+    must(store.append(ledger, tick({sample(kNoon, "a")})));
+    must(store.append(ledger, tick({sample(kNoon - kDay, "a")})));
+    must(store.append(ledger, tick({sample(kNoon - kDay + 60'000, "a")})));
+    CHECK(times(must(store.recent_samples(ledger, {}))) ==
+          std::vector<std::int64_t>{kNoon, kNoon - kDay + 60'000, kNoon - kDay});
+    CHECK(must(store.newest_sample(ledger)) == at(kNoon));
+  });
+}
+
+TEST_CASE("a summary gives newest, mean and peak of each source in the window and the count of the whole ledger") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon - 1, "old", 99, 99), sample(kNoon - 1, "a", 999, 999'999)})));
+    must(store.append(ledger, tick({sample(kNoon, "a", 10, 3000), sample(kNoon, "b", 7, 7)})));
+    Sample foreign = sample(kNoon + 5, "a", 30, 1000);
+    foreign.usage.reset();
+    must(store.append(ledger, tick({foreign})));
+    must(store.append(ledger, tick({sample(kNoon + 9, "a", 5, 2000), sample(kNoon + 9, "0", 1, 1)})));
+    const auto summary = must(store.summary(ledger, at(kNoon)));
+    CHECK(summary.sample_count == 7);
+    REQUIRE(summary.sources.size() == 3);
+    CHECK(summary.sources[0].source == "0");
+    CHECK(summary.sources[1].source == "a");
+    CHECK(summary.sources[2].source == "b");
+    const SourceSummary& a = summary.sources[1];
+    CHECK(a.newest == sample(kNoon + 9, "a", 5, 2000));
+    CHECK(a.avg_cpu_percent == Approx(15));
+    CHECK(a.peak_cpu_percent == 30);
+    CHECK(a.avg_resident == Approx(2000));
+    CHECK(a.peak_resident == Bytes{3000});
+    CHECK(a.sample_count == 3);
+    CHECK(a.usage == Usage{Micros{30'000}});
+  });
+}
+
+TEST_CASE("recent samples come newest first, by source within a millisecond, from the window and up to the limit") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon, "b"), sample(kNoon, "a"), sample(kNoon - 1, "c")})));
+    must(store.append(ledger, tick({sample(kNoon + 1, "b")})));
+    const auto sources = [&](const SampleQuery& query) {
+      std::string result;
+      for (const Sample& row : must(store.recent_samples(ledger, query))) {
+        result += row.source;
+      }
+      return result;
+    };
+    CHECK(sources({}) == "babc");
+    CHECK(sources({.since = at(kNoon)}) == "bab");
+    CHECK(sources({.source = "b"}) == "bb");
+    CHECK(sources({.since = at(kNoon + 1), .source = "b"}) == "b");
+    CHECK(sources({.source = "nobody"}).empty());
+    CHECK(sources({.limit = 3}) == "bab");
+    CHECK(sources({.limit = 0}).empty());
+    CHECK(sources({.limit = -1}).empty());
+    CHECK(sources({.source = "b", .limit = 1}) == "b");
+  });
+}
+
+TEST_CASE("pruning deletes what is older than the cutoff, alone and with an append, and no event") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(
+        ledger, tick({sample(1000, "a"), sample(2000, "a"), sample(2000, "b"), sample(3000, "a")}, {event(1000, 1)})));
+    CHECK(must(store.prune_older_than(ledger, at(2000))) == 1);
+    CHECK(must(store.prune_older_than(ledger, at(2000))) == 0);
+    CHECK(must(store.sample_count(ledger)) == 3);
+    must(store.append(ledger, {{sample(4000, "a")}, {}, at(3000)}));
+    CHECK(times(must(store.recent_samples(ledger, {}))) == std::vector<std::int64_t>{4000, 3000});
+    CHECK(must(store.rate_limit_report(ledger, at(0))).total == 1);
+  });
+}
+
+TEST_CASE("a long arrear of old samples is gone after one prune_older_than") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    AgentTick many;
+    for (int index = 0; index < 12'000; ++index) {
+      many.samples.push_back(sample(1000 + index, "a"));
+    }
+    must(store.append(ledger, many));
+    CHECK(must(store.prune_older_than(ledger, at(12'000))) == 11'000);
+    CHECK(must(store.sample_count(ledger)) == 1000);
+  });
+}
+
+TEST_CASE("an event with a known id is left as it is") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    RateLimitEvent first = event(kNoon, 1);
+    RateLimitEvent second = first;
+    second.kind = "quota";
+    must(store.append(ledger, tick({}, {first, second})));
+    must(store.append(ledger, tick({}, {second})));
+    const auto report = must(store.rate_limit_report(ledger, at(0)));
+    REQUIRE(report.events.size() == 1);
+    CHECK(report.events[0] == first);
+  });
+}
+
+TEST_CASE("a rate-limit report counts all events of the window and lists the newest") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    AgentTick many;
+    for (int index = 0; index < 300; ++index) {
+      many.events.push_back(event(kNoon + index, index, index % 3 == 0 ? "quota" : "circuit-open"));
+    }
+    many.events.push_back(event(kNoon - 1, 0));
+    must(store.append(ledger, many));
+    const auto report = must(store.rate_limit_report(ledger, at(kNoon)));
+    CHECK(report.total == 300);
+    REQUIRE(report.events.size() == kMostEvents);
+    CHECK(report.events.front().ts == at(kNoon + 299));
+    CHECK(report.events.back().ts == at(kNoon + 100));
+    REQUIRE(report.by_kind.size() == 2);
+    CHECK(report.by_kind[0].kind == "circuit-open");
+    CHECK(report.by_kind[0].source == "circuit-breaker");
+    CHECK(report.by_kind[0].count == 200);
+    CHECK(report.by_kind[0].first == at(kNoon + 1));
+    CHECK(report.by_kind[0].last == at(kNoon + 299));
+    CHECK(report.by_kind[1].count == 100);
+  });
+}
+
+TEST_CASE("agents with one name keep ledgers apart") {
+  for (const Backend& backend : backends()) {
+    for (const LedgerLocation location : kLocations) {
+      DYNAMIC_SECTION(backend.name << ", " << to_string(location)) {
+        const Host host;
+        const auto store = host.store(backend.name);
+        LedgerKey one = host.agent("one", location);
+        LedgerKey two = host.agent("two", location);
+        one.agent.name = two.agent.name = "echo";
+        must(store->append(one, tick({sample(kNoon, "a")})));
+        CHECK(must(store->sample_count(two)) == 0);
+        must(store->append(two, tick({sample(kNoon, "a"), sample(kNoon, "b")})));
+        CHECK(must(store->sample_count(one)) == 1);
+        CHECK(must(store->sample_count(two)) == 2);
+      }
+    }
+  }
+}
+
+TEST_CASE("a released ledger keeps its rows and can be written again") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon, "a")})));
+    store.release(ledger);
+    CHECK(must(store.sample_count(ledger)) == 1);
+    must(store.append(ledger, tick({sample(kNoon, "a")})));
+    CHECK(must(store.sample_count(ledger)) == 2);
+  });
+}
+
+TEST_CASE("numbers that cannot be meant are kept as 0 and long texts are cut between two characters") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon, "nan", std::numeric_limits<double>::quiet_NaN()),
+                                    sample(kNoon, "inf", std::numeric_limits<double>::infinity()),
+                                    sample(kNoon, "negative", -1, -1)})));
+    for (const Sample& row : must(store.recent_samples(ledger, {}))) {
+      CHECK(row.cpu_percent == 0);
+      CHECK(row.resident.value >= 0);
+    }
+    std::string long_text(kMostTextBytes - 1, 'x');
+    long_text += "\xE2\x82\xAC and more";
+    RateLimitEvent wordy = event(kNoon, 1);
+    wordy.detail = long_text;
+    must(store.append(ledger, tick({sample(kNoon, long_text)}, {wordy})));
+    const std::string cut(kMostTextBytes - 1, 'x');
+    CHECK(must(store.rate_limit_report(ledger, at(0))).events.at(0).detail == cut);
+    CHECK(must(store.recent_samples(ledger, {.source = cut})).size() == 1);
+  });
+}
+
+TEST_CASE("the memory backend keeps the newest rows up to its cap") {
+  StoreOptions options;
+  options.rows_per_ledger = 10;
+  const auto store = must(open_store("memory", options));
+  const LedgerKey ledger{{"a-1", "a", "/a"}, LedgerLocation::automatic};
+  for (int index = 0; index < 25; ++index) {
+    must(store->append(ledger, tick({sample(1000 + index, "a")}, {event(1000 + index, index)})));
+  }
+  CHECK(must(store->sample_count(ledger)) == 10);
+  CHECK(must(store->recent_samples(ledger, {})).back().ts == at(1015));
+  CHECK(must(store->rate_limit_report(ledger, at(0))).total == 10);
+  must(store->append(ledger, tick({}, {event(1000, 0)})));
+  CHECK(must(store->rate_limit_report(ledger, at(0))).total == 10);
+}
+
+/// All that a store says of a ledger, compared with what another says.
+void compare(LedgerStore& store, LedgerStore& oracle, const LedgerKey& ledger, WallTime since,
+             const SampleQuery& query) {
+  CHECK(must(store.recent_samples(ledger, query)) == must(oracle.recent_samples(ledger, query)));
+  CHECK(must(store.sample_count(ledger)) == must(oracle.sample_count(ledger)));
+  CHECK(must(store.newest_sample(ledger)) == must(oracle.newest_sample(ledger)));
+  const LedgerSummary summary = must(store.summary(ledger, since));
+  const LedgerSummary expected = must(oracle.summary(ledger, since));
+  CHECK(summary.sample_count == expected.sample_count);
+  REQUIRE(summary.sources.size() == expected.sources.size());
+  for (std::size_t index = 0; index < summary.sources.size(); ++index) {
+    const SourceSummary& got = summary.sources[index];
+    const SourceSummary& wanted = expected.sources[index];
+    CHECK(got.source == wanted.source);
+    CHECK(got.newest == wanted.newest);
+    CHECK(got.avg_cpu_percent == Approx(wanted.avg_cpu_percent));
+    CHECK(got.peak_cpu_percent == wanted.peak_cpu_percent);
+    CHECK(got.avg_resident == Approx(wanted.avg_resident));
+    CHECK(got.peak_resident == wanted.peak_resident);
+    CHECK(got.sample_count == wanted.sample_count);
+    CHECK(got.usage == wanted.usage);
+  }
+  const RateLimitReport report = must(store.rate_limit_report(ledger, since));
+  const RateLimitReport expected_report = must(oracle.rate_limit_report(ledger, since));
+  CHECK(report.events == expected_report.events);
+  CHECK(report.total == expected_report.total);
+  REQUIRE(report.by_kind.size() == expected_report.by_kind.size());
+  for (std::size_t index = 0; index < report.by_kind.size(); ++index) {
+    const RateLimitKind& got = report.by_kind[index];
+    const RateLimitKind& wanted = expected_report.by_kind[index];
+    CHECK(std::tie(got.kind, got.source, got.count, got.first, got.last) ==
+          std::tie(wanted.kind, wanted.source, wanted.count, wanted.first, wanted.last));
+  }
+}
+
+/// Random ticks within a few seconds, so that times collide, clocks go back and pruning hits.
+class RandomLife {
+ public:
+  explicit RandomLife(unsigned seed) : random_(seed) {}
+
+  std::int64_t number(std::int64_t from, std::int64_t to) {
+    return std::uniform_int_distribution<std::int64_t>(from, to)(random_);
+  }
+  std::int64_t time() { return kNoon + number(0, 60); }
+  std::string source() {
+    static const std::vector<std::string> kSources{
+        "agent-server", "aggregate", "orphans", "session:a", "session:B", "session:\xC3\xA9", "session:a b", "", "'"};
+    return kSources[static_cast<std::size_t>(number(0, static_cast<std::int64_t>(kSources.size()) - 1))];
+  }
+  Sample a_sample() {
+    Sample made = sample(time(), source(), static_cast<double>(number(0, 4000)) / 8, number(0, 1LL << 40));
+    made.pid = static_cast<Pid>(number(0, 1 << 22));
+    if (number(0, 2) == 0) {
+      made.heap = Bytes{number(0, 1 << 30)};
+    }
+    if (number(0, 3) == 0) {
+      made.usage.reset();
+      made.interval.reset();
+      made.processes.reset();
+    }
+    return made;
+  }
+  RateLimitEvent an_event() {
+    static const std::vector<std::string> kKinds{"circuit-open", "circuit-recover", "throttle", "quota", "529"};
+    const auto kind = kKinds[static_cast<std::size_t>(number(0, 4))];
+    RateLimitEvent made =
+        event(time(), static_cast<int>(number(0, 3)), kind, number(0, 1) == 0 ? "circuit-breaker" : "session-sentinel");
+    if (number(0, 1) == 0) {
+      made.session_name = source();
+      made.reason = "because";
+    }
+    return made;
+  }
+  AgentTick a_tick() {
+    AgentTick made;
+    for (auto count = number(0, 6); count > 0; --count) {
+      made.samples.push_back(a_sample());
+    }
+    for (auto count = number(0, 2); count > 0; --count) {
+      made.events.push_back(an_event());
+    }
+    if (number(0, 9) == 0) {
+      made.prune_samples_before = at(kNoon + number(0, 20));
+    }
+    return made;
+  }
+  SampleQuery a_query() {
+    SampleQuery query;
+    query.since = number(0, 3) == 0 ? at(0) : at(time());
+    if (number(0, 1) == 0) {
+      query.source = source();
+    }
+    query.limit = number(-1, 40);
+    return query;
+  }
+
+ private:
+  std::mt19937 random_;
+};
+
+TEST_CASE("through a random life every backend says what the memory backend says") {
+  for (const Backend& backend : backends()) {
+    for (const unsigned seed : {1U, 2U, 3U}) {
+      DYNAMIC_SECTION(backend.name << ", seed " << seed) {
+        const Host host;
+        StoreOptions options = host.options();
+        options.open_ledgers = 2;
+        const auto store = must(backend.open(options));
+        const auto oracle = must(open_store("memory", host.options()));
+        const std::vector<LedgerKey> ledgers{host.agent("a"), host.agent("b", LedgerLocation::central),
+                                             host.agent("c", LedgerLocation::automatic)};
+        RandomLife life(seed);
+        for (int step = 0; step < 300; ++step) {
+          const LedgerKey& ledger = ledgers[static_cast<std::size_t>(life.number(0, 2))];
+          switch (life.number(0, 9)) {
+            case 0: {
+              const auto cutoff = at(kNoon + life.number(0, 20));
+              CHECK(must(store->prune_older_than(ledger, cutoff)) == must(oracle->prune_older_than(ledger, cutoff)));
+              break;
+            }
+            case 1:
+              store->release(ledger);
+              break;
+            case 2:
+            case 3:
+              compare(*store, *oracle, ledger, at(life.time()), life.a_query());
+              break;
+            default: {
+              const AgentTick one = life.a_tick();
+              must(store->append(ledger, one));
+              must(oracle->append(ledger, one));
+            }
+          }
+        }
+        for (const LedgerKey& ledger : ledgers) {
+          compare(*store, *oracle, ledger, at(0), {.limit = 100'000});
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("agents are written and read by many threads at once and every read sees whole ticks") {
+  for (const Backend& backend : backends()) {
+    DYNAMIC_SECTION(backend.name) {
+      const Host host;
+      StoreOptions options = host.options();
+      options.open_ledgers = 2;  // fewer than agents: some ledgers are opened and closed all the time
+      const auto store = must(backend.open(options));
+      constexpr int kAgents = 4;
+      constexpr int kTicks = 60;
+      std::vector<LedgerKey> ledgers;
+      for (int index = 0; index < kAgents; ++index) {
+        ledgers.push_back(host.agent("agent" + std::to_string(index)));
+      }
+      std::atomic<int> torn = 0;
+      std::atomic<int> failed = 0;
+      std::atomic<int> writing = kAgents;
+      std::vector<std::thread> threads;
+      for (const LedgerKey& ledger : ledgers) {
+        threads.emplace_back([&store, &failed, &writing, &ledger] {
+          for (int index = 0; index < kTicks;) {
+            const auto done = store->append(ledger, tick({sample(kNoon + index, "a"), sample(kNoon + index, "b")}));
+            if (done) {
+              ++index;
+            } else if (done.error().kind != Error::Kind::busy) {
+              ++failed;
+              break;
+            }
+          }
+          --writing;
+        });
+      }
+      for (int reader = 0; reader < 2; ++reader) {
+        threads.emplace_back([&] {
+          while (writing > 0) {
+            for (const LedgerKey& ledger : ledgers) {
+              const auto summary = store->summary(ledger, at(0));
+              if (!summary) {
+                failed += summary.error().kind != Error::Kind::busy;
+                continue;
+              }
+              std::set<std::int64_t> counts;
+              for (const SourceSummary& source : summary->sources) {
+                counts.insert(source.sample_count);
+              }
+              torn += counts.size() > 1 || summary->sample_count % 2 != 0;
+            }
+          }
+        });
+      }
+      for (std::thread& thread : threads) {
+        thread.join();
+      }
+      CHECK(torn == 0);
+      CHECK(failed == 0);
+      for (const LedgerKey& ledger : ledgers) {
+        CHECK(must(store->sample_count(ledger)) == 2 * kTicks);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fleetledger::test
