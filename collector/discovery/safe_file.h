@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/process.h"
+#include "core/result.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+// Reading of files that somebody else made. No link is followed, nothing blocks but the disk, nothing is read whole
+// that is longer than the caller allows.
+
+/// Differs whenever a file was written, replaced, moved or had its mode changed (within the grain of the clock).
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t size = 0;
+  std::int64_t modified_ns = 0;  ///< since 1970
+  std::int64_t changed_ns = 0;   ///< likewise; cannot be set by the file's owner
+
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
+/// Whether the file changed so shortly before `now` that a further change might not show in its times.
+[[nodiscard]] bool is_young(const FileIdentity& file, WallTime now);
+
+struct FileText {
+  std::string text;
+  FileIdentity identity;  ///< from before it was read: a change in the meantime shows at the next stat
+};
+
+struct FileLimits {
+  std::size_t size = 0;  ///< a longer file is refused
+  Uid user = 0;          ///< it must belong to this user or to root
+};
+
+/// An open folder. Errors say why, without the name of what was asked for: Error::Kind::busy if it may work at the next
+/// try (no descriptors left, an I/O error), unavailable if it is refused as it is (a link, a FIFO, somebody else's, too
+/// long, no permission).
+class Folder {
+ public:
+  /// `path` is absolute and real; its last part must not be a link. Nothing if it does not exist.
+  [[nodiscard]] static Result<std::optional<Folder>> open(const std::string& path);
+  /// Walks down `path` ("a/b"), of which no part may be a link. Nothing if a part does not exist.
+  [[nodiscard]] Result<std::optional<Folder>> below(std::string_view path) const;
+
+  ~Folder();
+  Folder(Folder&& other) noexcept;
+  Folder& operator=(Folder&& other) noexcept;
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  /// The folder's own identity.
+  [[nodiscard]] Result<FileIdentity> stat() const;
+  /// Identity of whatever has this name (a link is not followed); nothing if there is nothing.
+  [[nodiscard]] Result<std::optional<FileIdentity>> stat(const std::string& name) const;
+  /// The whole file; nothing if there is none.
+  [[nodiscard]] Result<std::optional<FileText>> read(const std::string& name, const FileLimits& limits) const;
+
+  struct Listing {
+    std::vector<std::string> names;
+    bool cut = false;  ///< there are more
+  };
+  /// Names that end in `ending`, at most `most` of them, in no order.
+  [[nodiscard]] Result<Listing> list(std::string_view ending, std::size_t most) const;
+
+ private:
+  explicit Folder(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_ = -1;
+};
+
+/// The folder `.instar` of a home or an agent, `path` being as for Folder::open; nothing if there is none.
+[[nodiscard]] Result<std::optional<Folder>> open_instar(const std::string& path);
+
+/// What is remembered of a file between two looks at it.
+struct FileMark {
+  std::optional<FileIdentity> seen;  ///< as it was when it was read or refused
+  bool again = false;  ///< it was young, or reading it failed in passing: to be read whatever it looks like
+};
+
+struct FileLook {
+  enum class Outcome { unchanged, missing, read, failed };
+
+  Outcome outcome = Outcome::unchanged;
+  std::string text;    ///< read
+  std::string reason;  ///< failed: why
+};
+
+/// Reads a file if it is not as `mark` remembers it, and marks how it is now.
+[[nodiscard]] FileLook look_at_file(const Folder& folder, const std::string& name, const FileLimits& limits,
+                                    WallTime now, FileMark& mark);
+
+}  // namespace fleetledger

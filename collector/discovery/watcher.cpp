@@ -1,0 +1,112 @@
+#include "collector/discovery/watcher.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+#include <utility>
+#include <uv.h>
+
+#include "collector/discovery/places.h"
+#include "collector/loop/handle.h"
+
+namespace fleetledger {
+namespace {
+
+constexpr std::array<std::string_view, 3> kFiles{"registry.json", "port-registry.json", "config.json"};
+
+bool matters(const WatchedFolder& folder, std::string_view file) {
+  if (folder.sessions) return file.ends_with(".json");
+  return std::find(kFiles.begin(), kFiles.end(), file) != kFiles.end();
+}
+
+}  // namespace
+
+class Watcher::Impl {
+ public:
+  Impl(uv_loop_s* loop, Changed changed, std::size_t most) : loop_(loop), changed_(std::move(changed)), most_(most) {}
+
+  void watch(const std::vector<WatchedFolder>& folders) {
+    std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
+    remark_.reset();
+    for (const WatchedFolder& folder : folders) {
+      if (kept.size() == most_) {
+        remark_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
+        break;
+      }
+      if (const auto known = watches_.find(folder); known != watches_.end() && !known->second->lost) {
+        kept.insert(watches_.extract(known));
+      } else if (!remark_) {
+        if (auto watch = start(folder)) kept.emplace(folder, std::move(watch));
+      }
+    }
+    watches_ = std::move(kept);
+  }
+
+  [[nodiscard]] std::size_t watching() const {
+    return static_cast<std::size_t>(
+        std::count_if(watches_.begin(), watches_.end(), [](const auto& watch) { return !watch.second->lost; }));
+  }
+  [[nodiscard]] const std::optional<std::string>& remark() const { return remark_; }
+
+ private:
+  struct Watch {
+    Impl* owner = nullptr;
+    WatchedFolder folder;
+    bool lost = false;  ///< what is watched may not be the folder of this name any more
+    UvHandle<uv_fs_event_t> handle;
+  };
+
+  std::unique_ptr<Watch> start(const WatchedFolder& folder) {
+    auto watch = std::make_unique<Watch>();
+    watch->owner = this;
+    watch->folder = folder;
+    watch->handle =
+        make_handle<uv_fs_event_t>([this](uv_fs_event_t* handle) { return uv_fs_event_init(loop_, handle); });
+    if (!watch->handle) return nullptr;
+    watch->handle->data = watch.get();
+    const int status = uv_fs_event_start(
+        watch->handle.get(),
+        [](uv_fs_event_t* handle, const char* file, int /*events*/, int status_now) {
+          auto* watched = static_cast<Watch*>(handle->data);
+          watched->owner->on_event(*watched, file == nullptr ? "" : file, status_now);
+        },
+        folder.path.c_str(), 0);
+    if (status == 0) return watch;
+    // A folder that is missing or closed to us says so where it is read. Anything else concerns watching as such.
+    if (status != UV_ENOENT && status != UV_ENOTDIR && status != UV_EACCES && status != UV_ELOOP) {
+      remark_ = std::string("watching folders: ") +
+                (status == UV_ENOSPC ? "the system allows no more watches" : uv_strerror(status)) +
+                ": they are looked at from time to time only";
+    }
+    return nullptr;
+  }
+
+  void on_event(Watch& watch, std::string_view file, int status) {
+    // An event of the folder itself (removed, renamed) comes under its own name.
+    if (status < 0 || file.empty() || file == last_part(watch.folder.path)) {
+      watch.lost = true;
+    } else if (!matters(watch.folder, file)) {
+      return;
+    }
+    // A copy: the callee may call watch().
+    const std::string folder = watch.folder.path;
+    changed_(folder);
+  }
+
+  uv_loop_s* loop_;
+  Changed changed_;
+  std::size_t most_;
+  std::map<WatchedFolder, std::unique_ptr<Watch>> watches_;
+  std::optional<std::string> remark_;
+};
+
+Watcher::Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders)
+    : impl_(std::make_unique<Impl>(loop, std::move(changed), most_folders)) {}
+Watcher::~Watcher() = default;
+
+void Watcher::watch(const std::vector<WatchedFolder>& folders) { impl_->watch(folders); }
+std::size_t Watcher::watching() const { return impl_->watching(); }
+const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }
+
+}  // namespace fleetledger
