@@ -109,77 +109,140 @@ struct Interval {
   std::vector<Index> later;    ///< for each of before: where it stands now; kNone: it vanished
 };
 
-/// Finds, for all that vanished, which survivor had it waited for, and says how much of each survivor's reaped time had
-/// been charged already (by its place in `now`). Each vanished process goes to the first surviving ancestor whose
-/// growth of reaped time still has room for its last total: those nearest to an ancestor first, larger before smaller.
-/// An order of depths does that for all ancestors at once.
-std::vector<Usage> charged_before(const Interval& interval) {
+/// Finds which survivors had waited for what vanished, and says how much of each survivor's newly reaped time had thus
+/// been charged already.
+class Reaping {
+ public:
+  explicit Reaping(const Interval& interval)
+      : interval_(interval), growth_(interval.now.size()), charged_before_(interval.now.size()) {
+    // A growth is a difference, and both of its ends are as coarse as the readings.
+    const Usage slack{2 * interval.now.moment().cpu_resolution};
+    for (Index i = 0; i < growth_.size(); ++i) {
+      growth_[i] = interval.known(i) ? interval.reaped(i) + slack : Usage{};
+    }
+    find_vanished();
+    if (!vanished_.empty() && !assign_whole()) {
+      assign_in_parts();
+    }
+  }
+
+  /// By a process's place in `now`.
+  [[nodiscard]] Usage charged_before(Index i) const { return charged_before_[i]; }
+
+ private:
   struct Vanished {
+    Index at;  ///< its place in `before`
     Index depth;
     Usage total;
-    Index at;
   };
-  const auto then = interval.before.readings();
-  std::vector<Usage> assigned(interval.now.size());
-  std::vector<Vanished> vanished;
-  auto smallest = Usage{Micros::max()};
-  for (Index j = 0; j < then.size(); ++j) {
-    const auto total = then[j].with_reaped - CpuTotal{};
-    if (interval.later[j] == kNone && total > Usage{}) {
-      vanished.push_back({0, total, j});
-      smallest = std::min(smallest, total);
-    }
-  }
-  if (vanished.empty()) {
-    return assigned;
-  }
+  struct Above {
+    Index depth = 0;  ///< 0: not known yet
+    Usage growth;     ///< the largest of all ancestors
+  };
 
-  std::vector<Index> depths(then.size(), 0);  // 0: not known yet
-  std::vector<Index> path;
-  for (auto& process : vanished) {
-    for (auto at = process.at; at != kNone && depths[at] == 0; at = interval.before_parents[at]) {
-      path.push_back(at);
-    }
-    for (; !path.empty(); path.pop_back()) {
-      const auto parent = interval.before_parents[path.back()];
-      depths[path.back()] = parent == kNone ? 1 : depths[parent] + 1;
-    }
-    process.depth = depths[process.at];
-  }
-  std::sort(vanished.begin(), vanished.end(), [](const Vanished& left, const Vanished& right) {
-    return std::tuple(left.depth, right.total, left.at) < std::tuple(right.depth, left.total, right.at);
-  });
-
-  std::vector<Usage> room(interval.now.size());
-  for (Index i = 0; i < room.size(); ++i) {
-    if (interval.known(i)) {
-      room[i] = interval.reaped(i) + Usage{interval.now.moment().cpu_resolution};
-    }
-  }
-  // Ancestors that have room for nothing are left out of later walks, so that deep chains cost no more than flat ones.
-  auto up = interval.before_parents;
-  const auto full = [&](Index j) { return interval.later[j] == kNone || room[interval.later[j]] < smallest; };
-  const auto open_from = [&](Index j) {
-    while (j != kNone && full(j)) {
-      if (up[j] != kNone && full(up[j])) {
-        up[j] = up[up[j]];
+  /// All that vanished and that an ancestor can have waited for: nearest to the ancestors first, larger before smaller.
+  void find_vanished() {
+    const auto then = interval_.before.readings();
+    std::vector<Above> above(then.size());
+    std::vector<Index> path;
+    for (Index j = 0; j < then.size(); ++j) {
+      const auto total = then[j].with_reaped - CpuTotal{};
+      if (interval_.later[j] != kNone || total == Usage{}) {
+        continue;
       }
-      j = up[j];
+      for (auto at = j; at != kNone && above[at].depth == 0; at = interval_.before_parents[at]) {
+        path.push_back(at);
+      }
+      for (; !path.empty(); path.pop_back()) {
+        const auto parent = interval_.before_parents[path.back()];
+        above[path.back()] = parent == kNone
+                                 ? Above{1, Usage{}}
+                                 : Above{above[parent].depth + 1, std::max(above[parent].growth, growth_of(parent))};
+      }
+      if (total <= above[j].growth) {
+        vanished_.push_back({j, above[j].depth, total});
+      }
+    }
+    std::sort(vanished_.begin(), vanished_.end(), [](const Vanished& left, const Vanished& right) {
+      return std::tuple(left.depth, right.total, left.at) < std::tuple(right.depth, left.total, right.at);
+    });
+  }
+
+  [[nodiscard]] Usage growth_of(Index j) const {
+    return interval_.later[j] == kNone ? Usage{} : growth_[interval_.later[j]];
+  }
+
+  /// Each to the first surviving ancestor with room for all of it. Says whether there was one for each; if not, some
+  /// were given the room of others.
+  bool assign_whole() {
+    const auto smallest =
+        std::min_element(vanished_.begin(), vanished_.end(), [](const Vanished& left, const Vanished& right) {
+          return left.total < right.total;
+        })->total;
+    start_over(smallest);
+    bool all = true;
+    for (const auto& process : vanished_) {
+      auto j = open_from(up_[process.at]);
+      while (j != kNone && room_[interval_.later[j]] < process.total) {
+        j = open_from(up_[j]);
+      }
+      if (j != kNone) {
+        take(interval_.later[j], process.total);
+      }
+      all = all && j != kNone;
+    }
+    return all;
+  }
+
+  /// Where it cannot be told who waited for what, as much as there is room for counts as charged before: rather too
+  /// little is charged then than too much.
+  void assign_in_parts() {
+    start_over(Usage{Micros{1}});
+    for (const auto& process : vanished_) {
+      auto rest = process.total;
+      for (auto j = open_from(up_[process.at]); j != kNone && rest > Usage{}; j = open_from(j)) {
+        const auto part = std::min(rest, room_[interval_.later[j]]);
+        take(interval_.later[j], part);
+        rest -= part;
+      }
+    }
+  }
+
+  void take(Index survivor, Usage part) {
+    room_[survivor] -= part;
+    charged_before_[survivor] += part;
+  }
+
+  void start_over(Usage least) {
+    least_ = least;
+    room_ = growth_;
+    up_ = interval_.before_parents;
+    std::fill(charged_before_.begin(), charged_before_.end(), Usage{});
+  }
+
+  /// The first survivor with room for the least, from j upward. Those without are left out of later walks, so that a
+  /// deep tree costs no more than a flat one.
+  [[nodiscard]] Index open_from(Index j) {
+    const auto closed = [this](Index at) {
+      return interval_.later[at] == kNone || room_[interval_.later[at]] < least_;
+    };
+    while (j != kNone && closed(j)) {
+      if (up_[j] != kNone && closed(up_[j])) {
+        up_[j] = up_[up_[j]];
+      }
+      j = up_[j];
     }
     return j;
-  };
-  for (const auto& process : vanished) {
-    for (auto j = open_from(up[process.at]); j != kNone; j = open_from(up[j])) {
-      const auto survivor = interval.later[j];
-      if (room[survivor] >= process.total) {
-        room[survivor] -= process.total;
-        assigned[survivor] += process.total;
-        break;
-      }
-    }
   }
-  return assigned;
-}
+
+  const Interval& interval_;
+  std::vector<Usage> growth_;  ///< of reaped time, of each of now
+  std::vector<Usage> charged_before_;
+  std::vector<Vanished> vanished_;
+  std::vector<Usage> room_;
+  std::vector<Index> up_;
+  Usage least_;
+};
 
 /// What a process of `now` spent, its newly reaped children's time included, less what had been charged of those.
 Usage usage_of(const Interval& interval, Index i, Usage assigned) {
@@ -441,7 +504,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
                Scope scope) {
   const Interval interval(before, now);
   const Ownership owners(interval, roots, membership.members_, scope);
-  const auto assigned = charged_before(interval);
+  const Reaping reaping(interval);
   const auto readings = now.readings();
 
   Charges charges;
@@ -453,8 +516,9 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
     if (owner.has_claim()) {
       process.claim = owner.source == kNone ? orphans_of(owner.claim) : owner.claim;
     }
-    process.usage = scope == Scope::process && owner.why == Attribution::root ? own_usage_of(interval, i)
-                                                                              : usage_of(interval, i, assigned[i]);
+    process.usage = scope == Scope::process && owner.why == Attribution::root
+                        ? own_usage_of(interval, i)
+                        : usage_of(interval, i, reaping.charged_before(i));
   }
 
   std::vector<SourceCharge> rows;
@@ -471,7 +535,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
       if (process.why != Attribution::nobody || (of_one && !ended[first].claim)) {
         continue;
       }
-      const auto rest = std::min(not_negative(interval.reaped(server) - assigned[server]), process.usage);
+      const auto rest = std::min(not_negative(interval.reaped(server) - reaping.charged_before(server)), process.usage);
       process.usage -= rest;
       if (of_one) {
         rows.push_back({.claim = *ended[first].claim, .usage = rest, .resident = {}, .processes = 0});
