@@ -1,5 +1,7 @@
 #include "collector/clock.h"
 
+#include <time.h>
+
 namespace fleetledger {
 namespace {
 
@@ -18,6 +20,18 @@ class SystemClock final : public Clock {
 const Clock& system_clock() {
   static const SystemClock clock;
   return clock;
+}
+
+BootTime boot_now() {
+#ifdef __APPLE__
+  constexpr auto kBootClock = CLOCK_MONOTONIC;  // counts sleep there
+#else
+  constexpr auto kBootClock = CLOCK_BOOTTIME;
+#endif
+  timespec now{};
+  ::clock_gettime(kBootClock, &now);
+  const auto since_boot = std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  return BootTime{std::chrono::duration_cast<Micros>(since_boot)};
 }
 
 }  // namespace fleetledger

@@ -15,4 +15,7 @@ class Clock {
 /// The host's clocks. Any thread.
 [[nodiscard]] const Clock& system_clock();
 
+/// Now, on the time line of process starts. Counts while the machine sleeps. Any thread.
+[[nodiscard]] BootTime boot_now();
+
 }  // namespace fleetledger

@@ -30,6 +30,9 @@ struct ChildExit {
   std::string reason;  ///< the first line of its stderr, at most 200 printable characters: for messages
 };
 
+/// The output of a child that ended well: exit status 0, no signal. Anything else is an Error with its reason.
+[[nodiscard]] Result<std::string> output_of(const std::string& program, Result<ChildExit> exit);
+
 /// Runs one program at a time on the loop: stdin is /dev/null, stdout is collected, of stderr a first line is kept.
 /// Nothing is reported before the child is reaped. What grandchildren do with its pipes is not waited for.
 /// All on the loop's thread. The destructor kills a running child and drops its callback; the loop then goes on until

@@ -1,0 +1,253 @@
+#include "collector/sources/child.h"
+
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
+#include <signal.h>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+#include <uv.h>
+
+#include "collector/loop/handle.h"
+
+namespace fleetledger {
+namespace {
+
+constexpr std::size_t kReasonLimit = 200;
+
+/// One run of a program is refused, killed or reported; said in one place so that all messages look alike.
+tl::unexpected<Error> run_failed(const std::string& program, const std::string& why,
+                                 Error::Kind kind = Error::Kind::failed) {
+  return fail("run " + program + ": " + why, kind);
+}
+
+}  // namespace
+
+Result<std::string> output_of(const std::string& program, Result<ChildExit> exit) {
+  if (!exit) {
+    return fail(std::move(exit.error()));
+  }
+  if (exit->signal != 0) {
+    return run_failed(program, "it was ended by signal " + std::to_string(exit->signal));
+  }
+  if (exit->status != 0) {
+    return run_failed(program, "it ended with status " + std::to_string(exit->status) +
+                                   (exit->reason.empty() ? "" : ": " + exit->reason));
+  }
+  return std::move(exit->output);
+}
+
+/// One child. Keeps itself alive from its start until it is reaped, so that its owner may go away before.
+class ChildRunner::Run : public std::enable_shared_from_this<Run> {
+ public:
+  Run(std::string program, std::size_t output_limit, Done done)
+      : program_(std::move(program)), output_limit_(output_limit), done_(std::move(done)) {}
+
+  /// 0, or libuv's error; then nothing was started.
+  int start(uv_loop_s* loop, const ChildOptions& options) {
+    out_ = make_handle<uv_pipe_t>([&](uv_pipe_t* pipe) { return uv_pipe_init(loop, pipe, 0); });
+    err_ = make_handle<uv_pipe_t>([&](uv_pipe_t* pipe) { return uv_pipe_init(loop, pipe, 0); });
+    timer_ = make_handle<uv_timer_t>([&](uv_timer_t* timer) { return uv_timer_init(loop, timer); });
+    if (!out_ || !err_ || !timer_) {
+      return UV_ENOMEM;
+    }
+    out_->data = err_->data = timer_->data = this;
+
+    std::vector<char*> arguments{const_cast<char*>(program_.c_str())};
+    for (const auto& argument : options.arguments) {
+      arguments.push_back(const_cast<char*>(argument.c_str()));
+    }
+    arguments.push_back(nullptr);
+    std::vector<char*> environment;
+    for (const auto& entry : options.environment) {
+      environment.push_back(const_cast<char*>(entry.c_str()));
+    }
+    environment.push_back(nullptr);
+
+    std::array<uv_stdio_container_t, 3> stdio{};
+    stdio[0].flags = UV_IGNORE;  // libuv opens /dev/null there
+    stdio[1].flags = stdio[2].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
+    stdio[1].data.stream = reinterpret_cast<uv_stream_t*>(out_.get());
+    stdio[2].data.stream = reinterpret_cast<uv_stream_t*>(err_.get());
+
+    uv_process_options_t spawn{};
+    spawn.file = program_.c_str();
+    spawn.args = arguments.data();
+    spawn.env = environment.data();
+    spawn.cwd = "/";
+    spawn.stdio = stdio.data();
+    spawn.stdio_count = static_cast<int>(stdio.size());
+    spawn.flags = UV_PROCESS_DETACHED;  // a process group of its own, so that all of it can be killed
+    spawn.exit_cb = [](uv_process_t* process, std::int64_t status, int signal) {
+      static_cast<Run*>(process->data)->reaped(static_cast<int>(status), signal);
+    };
+
+    auto process = std::make_unique<uv_process_t>();
+    const int failure = uv_spawn(loop, process.get(), &spawn);
+    process_.reset(process.release());
+    if (failure != 0) {
+      return failure;
+    }
+    process_->data = this;
+    uv_read_start(reinterpret_cast<uv_stream_t*>(out_.get()), give_buffer,
+                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
+                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_output);
+                  });
+    uv_read_start(reinterpret_cast<uv_stream_t*>(err_.get()), give_buffer,
+                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
+                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_reason);
+                  });
+    uv_update_time(loop);  // the loop's idea of now may be old, and the limit counts from here
+    uv_timer_start(
+        timer_.get(), [](uv_timer_t* timer) { static_cast<Run*>(timer->data)->out_of_time(); },
+        static_cast<std::uint64_t>(options.timeout.count()), 0);
+    timeout_ = options.timeout;
+    self_ = shared_from_this();
+    return 0;
+  }
+
+  [[nodiscard]] bool active() const { return self_ != nullptr; }
+
+  /// The child is killed and, once reaped, nobody is told.
+  void abandon() {
+    done_ = nullptr;
+    kill_group();
+  }
+
+ private:
+  static void give_buffer(uv_handle_t* handle, std::size_t /*suggested*/, uv_buf_t* buffer) {
+    auto& memory = static_cast<Run*>(handle->data)->buffer_;
+    *buffer = uv_buf_init(memory.data(), static_cast<unsigned>(memory.size()));
+  }
+
+  void read_some(uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer, void (Run::*take)(std::string_view)) {
+    if (got > 0) {
+      (this->*take)({buffer->base, static_cast<std::size_t>(got)});
+    } else if (got < 0) {
+      uv_read_stop(stream);
+    }
+  }
+
+  void take_output(std::string_view bytes) {
+    if (bytes.size() > output_limit_ - exit_.output.size()) {
+      if (failure_.empty()) {
+        failure_ = "it printed more than " + std::to_string(output_limit_) + " bytes and was killed";
+        kill_group();
+      }
+      return;
+    }
+    exit_.output.append(bytes);
+  }
+
+  /// Keeps the first line that has something printable in it. The rest is read and dropped, so that nobody waits.
+  void take_reason(std::string_view bytes) {
+    for (const char byte : bytes) {
+      if (reason_complete_) {
+        return;
+      }
+      if (byte == '\n') {
+        reason_complete_ = !exit_.reason.empty();
+      } else if (byte >= ' ' && byte <= '~') {
+        exit_.reason.push_back(byte);
+        reason_complete_ = exit_.reason.size() >= kReasonLimit;
+      }
+    }
+  }
+
+  void out_of_time() {
+    if (failure_.empty()) {
+      failure_ = "it did not end within " + std::to_string(timeout_.count()) + " ms and was killed";
+    }
+    kill_group();
+  }
+
+  void kill_group() {
+    if (process_ && active()) {
+      uv_kill(-process_->pid, SIGKILL);
+    }
+  }
+
+  void reaped(int status, int signal) {
+    // All that the child itself wrote is in the pipes by now; what holds them open beyond that is not waited for.
+    drain(out_, &Run::take_output);
+    drain(err_, &Run::take_reason);
+    process_.reset();
+    timer_.reset();
+    out_.reset();
+    err_.reset();
+    exit_.status = status;
+    exit_.signal = signal;
+
+    const auto alive = std::exchange(self_, nullptr);
+    const auto done = std::exchange(done_, nullptr);
+    if (!done) {
+      return;
+    }
+    if (!failure_.empty()) {
+      done(run_failed(program_, failure_));
+    } else {
+      done(std::move(exit_));
+    }
+  }
+
+  void drain(const UvHandle<uv_pipe_t>& pipe, void (Run::*take)(std::string_view)) {
+    uv_read_stop(reinterpret_cast<uv_stream_t*>(pipe.get()));
+    int descriptor = -1;
+    if (uv_fileno(reinterpret_cast<uv_handle_t*>(pipe.get()), &descriptor) != 0) {
+      return;
+    }
+    while (failure_.empty()) {
+      const ssize_t got = ::read(descriptor, buffer_.data(), buffer_.size());
+      if (got > 0) {
+        (this->*take)({buffer_.data(), static_cast<std::size_t>(got)});
+        drained_ += static_cast<std::size_t>(got);
+        if (drained_ > output_limit_ + buffer_.size()) {
+          return;  // somebody else goes on writing
+        }
+      } else if (got == 0 || errno != EINTR) {
+        return;
+      }
+    }
+  }
+
+  std::string program_;
+  std::size_t output_limit_;
+  std::chrono::milliseconds timeout_{};
+  Done done_;
+  ChildExit exit_;
+  std::string failure_;  ///< why it was killed by us; empty if it was not
+  bool reason_complete_ = false;
+  std::size_t drained_ = 0;
+  std::array<char, 65536> buffer_;
+  UvHandle<uv_pipe_t> out_;
+  UvHandle<uv_pipe_t> err_;
+  UvHandle<uv_timer_t> timer_;
+  UvHandle<uv_process_t> process_;
+  std::shared_ptr<Run> self_;  ///< set while the child lives
+};
+
+ChildRunner::ChildRunner(uv_loop_s* loop) : loop_(loop) {}
+
+ChildRunner::~ChildRunner() {
+  if (running()) {
+    run_->abandon();
+  }
+}
+
+bool ChildRunner::running() const { return run_ && run_->active(); }
+
+void ChildRunner::run(const ChildOptions& options, Done done) {
+  if (running()) {
+    done(run_failed(options.program, "the one before it still runs", Error::Kind::busy));
+    return;
+  }
+  auto started = std::make_shared<Run>(options.program, options.output_limit, done);
+  if (const int failure = started->start(loop_, options); failure != 0) {
+    done(run_failed(options.program, uv_strerror(failure), Error::Kind::unavailable));
+    return;
+  }
+  run_ = std::move(started);
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "collector/sources/ps_parser.h"
+#include "core/process_table.h"
+#include "core/result.h"
+
+namespace fleetledger {
+
+/// One run of ps: what it printed, and what we know of the moment at which it looked.
+struct PsLook {
+  std::vector<PsRow> rows;
+  MonotonicTime started{};  ///< when ps was running; its ages count to a moment between this and `ended`
+  MonotonicTime ended{};
+  BootTime boot_started{};  ///< the same two moments on the time line of process starts
+  BootTime boot_ended{};
+};
+
+/// Who we are, for the row that anchors all others in time.
+struct OwnProcess {
+  Pid pid = 0;
+  std::optional<BootTime> start;  ///< what the kernel says; nothing where only ps knows (macOS)
+  Micros tick{10'000};            ///< how finely the kernel counts CPU time and starts
+};
+
+/// Turns runs of ps into tables: gives processes keys that stay, and refines CPU times below the second. Remembers of
+/// each live process its key, the bounds of its start and its last totals; never more.
+///
+/// How good: ps says whole seconds (s) and a share (u, to 0.001 %) of an age that it says in whole seconds as well. So
+/// a total is u x age where that lies inside s, and everything that narrows the age is used: that ages and totals are
+/// whole ticks (young processes), that s bounds age by s / u, and what earlier looks said of the same start. Where the
+/// share is capped (above 99 %) %cpu stands in for totals with reaped children; without, the reaped time last seen is
+/// taken off. The share's own step is 0.01 ms a second of age: 36 ms at an hour, a whole second (the floor: what
+/// cputimes says) from about a day on.
+class PsHistory {
+ public:
+  explicit PsHistory(OwnProcess own) : own_(own) {}
+
+  /// The table of one look. Fails if our own process is not in it; then nothing was changed.
+  [[nodiscard]] Result<ProcessTable> take(PsLook look);
+
+  /// How many processes are remembered: those of the last look.
+  [[nodiscard]] std::size_t size() const { return known_.size(); }
+
+ private:
+  /// Bounds in seconds; empty when low > high.
+  struct Range {
+    double low = 0;
+    double high = 0;
+    [[nodiscard]] bool empty() const { return low > high; }
+    [[nodiscard]] double middle() const { return (low + high) / 2; }
+    [[nodiscard]] Range operator&(Range other) const;
+  };
+  struct Known {
+    ProcessKey key;
+    Range start;  ///< boot clock
+    Micros own_floor{};
+    Micros own{};
+    Micros with_reaped_floor{};
+    Micros with_reaped{};
+  };
+
+  [[nodiscard]] Range moment_of(const PsLook& look, const PsRow& own_row) const;
+  [[nodiscard]] Known read(const PsRow& row, Range now, double now_likely, const Known* before) const;
+  [[nodiscard]] Range ages(const PsRow& row) const;
+  [[nodiscard]] Range ages_of_whole_ticks(const PsRow& row, Range age) const;
+  [[nodiscard]] Micros total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const;
+  [[nodiscard]] double tick() const;
+
+  OwnProcess own_;
+  std::vector<Known> known_;  ///< in the order of pids
+  std::optional<Range> last_moment_;
+};
+
+}  // namespace fleetledger
