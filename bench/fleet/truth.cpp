@@ -151,9 +151,8 @@ Result<std::vector<TruthPoint>> read_truth(const std::string& path) {
     rapidjson::Document row;
     row.Parse(line.data(), line.size());
     const auto number = [&](const char* name) -> std::optional<std::int64_t> {
-      const auto member = row.FindMember(name);
-      if (member == row.MemberEnd() || !member->value.IsInt64()) return std::nullopt;
-      return member->value.GetInt64();
+      if (!row.HasMember(name) || !row[name].IsInt64()) return std::nullopt;
+      return row[name].GetInt64();
     };
     if (row.HasParseError() || !row.IsObject()) return fail("read " + path + ": a line is no JSON object");
     const auto mono = number("t_mono_us");
