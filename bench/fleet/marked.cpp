@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <poll.h>
+#include <set>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ void signal_marked(Pid pid, const std::string& mark, int signal) {
 
 bool is_tmux(Pid pid) { return text_of("/proc/" + std::to_string(pid) + "/comm").starts_with("tmux"); }
 
-/// Waits until one of them has ended or a moment has passed.
+/// Waits until this one has ended or a moment has passed.
 void await_an_end(Pid pid) {
   const int fd = pidfd_open(pid, 0);
   if (fd < 0) return;
@@ -101,7 +102,7 @@ std::vector<Pid> marked_processes(const std::string& root) {
 Result<void> end_marked(const std::string& root) {
   const std::string mark = std::string(kMark) + root;
   const auto start = std::chrono::steady_clock::now();
-  std::vector<Pid> told;
+  std::set<Pid> told;
   for (;;) {
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
@@ -112,9 +113,9 @@ Result<void> end_marked(const std::string& root) {
     for (const Pid pid : left) {
       if (waited > 2s) {
         signal_marked(pid, mark, SIGKILL);
-      } else if (std::find(told.begin(), told.end(), pid) == told.end() && !is_tmux(pid)) {
+      } else if (!told.contains(pid) && !is_tmux(pid)) {
         signal_marked(pid, mark, SIGTERM);
-        told.push_back(pid);
+        told.insert(pid);
       }
     }
     await_an_end(left.front());
