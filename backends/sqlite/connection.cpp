@@ -47,9 +47,7 @@ void make_safe(SQLite::Database& database) {
   sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 0, 0);
   sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kMostValueBytes);
   sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
-  database.exec(
-      "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-      "PRAGMA cache_size=-256");
+  database.exec("PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256");
 }
 
 /// In plain words why SQLite gave up; nothing where its own words are the best there are.

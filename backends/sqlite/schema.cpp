@@ -62,10 +62,10 @@ Result<Columns> read_table(LedgerConnection& connection, std::string_view name,
   }
   const std::string type = object.getColumn(0).getString();
   if (type != "table") {
-    return refuse(" is a " + type + ", not a table");
+    return refuse(" is not a plain table (" + type + ")");
   }
   if (object.getColumn(1).getInt64() == 0) {
-    return refuse(" is a virtual table");
+    return refuse(" is not a plain table (virtual table)");
   }
   SQLite::Statement trigger(connection.database(),
                             "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE");
