@@ -19,6 +19,8 @@ struct LedgerKey {
   LedgerLocation location = LedgerLocation::automatic;
 };
 
+[[nodiscard]] inline LedgerKey ledger_of(const Agent& agent) { return {agent.identity, agent.settings.location}; }
+
 /// Latest, average and peak of one source over a window. Averages are means over rows, not rounded.
 struct SourceSummary {
   std::string source;

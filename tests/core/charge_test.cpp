@@ -8,8 +8,8 @@
 
 using namespace fleetledger;
 using namespace std::chrono_literals;
-using fleetledger::testing::look;
-using fleetledger::testing::TreeProcess;
+using fleetledger::test::look;
+using fleetledger::test::TreeProcess;
 
 namespace {
 
@@ -41,7 +41,7 @@ class Meter {
   }
 
   const Charges& look(const std::vector<TreeProcess>& processes) {
-    auto now = fleetledger::testing::look(next_, processes, resolution, slack);
+    auto now = fleetledger::test::look(next_, processes, resolution, slack);
     next_ += 10s;
     charges = charge(last_, now, roots, membership, scope);
     last_ = std::move(now);

@@ -6,7 +6,7 @@
 
 #include "core/process_table.h"
 
-namespace fleetledger::testing {
+namespace fleetledger::test {
 
 /// One process of a tree written in a test: `{.pid = 10, .parent = 1, .own = 2s, .reaped = 3s}`.
 struct TreeProcess {
@@ -17,6 +17,7 @@ struct TreeProcess {
   Micros start{0};  ///< after boot; the default is older than every look
   Bytes resident{1000};
   bool zombie = false;
+  Uid owner = 0;
   std::string_view name = "process";
 };
 
@@ -28,6 +29,7 @@ inline ProcessTable look(Micros after_boot, const std::vector<TreeProcess>& proc
     ProcessReading reading;
     reading.key = {process.pid, BootTime{process.start}};
     reading.parent = process.parent;
+    reading.owner = process.owner;
     reading.own = CpuTotal{process.own};
     reading.with_reaped = CpuTotal{process.own + process.reaped};
     reading.resident = process.zombie ? Bytes{0} : process.resident;
@@ -38,4 +40,4 @@ inline ProcessTable look(Micros after_boot, const std::vector<TreeProcess>& proc
   return {{MonotonicTime{after_boot}, BootTime{after_boot}, resolution, slack}, std::move(readings)};
 }
 
-}  // namespace fleetledger::testing
+}  // namespace fleetledger::test

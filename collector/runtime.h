@@ -1,0 +1,17 @@
+#pragma once
+
+#include <functional>
+
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// What the loop does for the parts that are tested without one. All callbacks come on the loop's thread.
+struct Runtime {
+  /// Runs `work` on another thread, then `done`.
+  std::function<void(std::function<void()> work, std::function<void()> done)> in_pool;
+  /// Calls `then` once after `delay`, unless the program stops before.
+  std::function<void(Micros delay, std::function<void()> then)> after;
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,270 @@
+#include "collector/store_lane.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace fleetledger {
+
+struct StoreLane::Agent {
+  LedgerKey ledger;
+  std::deque<AgentTick> queue;
+  Health health;
+  Micros retry = kFirstRetry;
+  MonotonicTime started{};
+  bool running = false;
+  bool waiting = false;  ///< for its next try
+  bool slow = false;
+  bool released = false;
+  bool listed = false;  ///< in State::ready
+};
+
+struct StoreLane::State : std::enable_shared_from_this<State> {
+  State(LedgerStore& the_store, Runtime the_runtime, const Clock& the_clock, Report the_report)
+      : store(the_store), runtime(std::move(the_runtime)), clock(the_clock), report(std::move(the_report)) {}
+
+  LedgerStore& store;
+  Runtime runtime;
+  const Clock& clock;
+  Report report;
+  std::map<std::string, Agent> agents;
+  std::deque<std::string> ready;  ///< agents with something to do, in the order in which they came to have it
+  std::size_t quick_running = 0;
+  std::size_t slow_running = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t errors = 0;
+  bool watching = false;  ///< a look for overdue jobs is coming
+  bool closed = false;    ///< the lane is gone; jobs still under way end without a trace
+  std::function<void()> drained;
+
+  void make_ready(Agent& agent);
+  void pump();
+  bool start(Agent& agent);
+  void watch_for_overdue();
+  void run_append(Agent& agent);
+  void run_release(Agent& agent);
+  void finish_append(Agent& agent, AgentTick tick, Result<void> result, Micros took);
+  void begin(Agent& agent);
+  void end(Agent& agent);
+  void fail_append(Agent& agent, AgentTick tick, Error error);
+  void drop_oldest(Agent& agent);
+  [[nodiscard]] bool idle() const;
+};
+
+void StoreLane::State::make_ready(Agent& agent) {
+  const bool has_work = !agent.queue.empty() || agent.released;
+  if (has_work && !agent.running && !agent.waiting && !agent.listed) {
+    agent.listed = true;
+    ready.push_back(agent.ledger.agent.id);
+  }
+}
+
+void StoreLane::State::pump() {
+  for (auto rounds = ready.size(); rounds > 0; --rounds) {
+    const std::string id = std::move(ready.front());
+    ready.pop_front();
+    auto& agent = agents.at(id);
+    agent.listed = false;  // first: a job may be over when start() returns, and the agent with it
+    if (!start(agent)) {
+      agents.at(id).listed = true;
+      ready.push_back(id);
+    }
+  }
+  if (drained && idle()) {
+    std::exchange(drained, nullptr)();
+  }
+}
+
+bool StoreLane::State::start(Agent& agent) {
+  if (agent.slow ? slow_running > 0 : quick_running >= kSlots) {
+    return false;
+  }
+  if (agent.queue.empty()) {
+    run_release(agent);
+  } else {
+    run_append(agent);
+  }
+  return true;
+}
+
+void StoreLane::State::begin(Agent& agent) {
+  ++(agent.slow ? slow_running : quick_running);
+  agent.running = true;
+  agent.started = clock.monotonic();
+  watch_for_overdue();
+}
+
+void StoreLane::State::end(Agent& agent) {
+  --(agent.slow ? slow_running : quick_running);
+  agent.running = false;
+}
+
+void StoreLane::State::watch_for_overdue() {
+  if (watching) {
+    return;
+  }
+  watching = true;
+  runtime.after(kSlow, [self = shared_from_this()] {
+    self->watching = false;
+    if (self->closed) {
+      return;
+    }
+    const auto now = self->clock.monotonic();
+    for (auto& [id, agent] : self->agents) {
+      if (agent.running && !agent.slow && now - agent.started >= kSlow) {
+        agent.slow = true;
+        --self->quick_running;
+        ++self->slow_running;
+      }
+    }
+    if (self->quick_running > 0) {
+      self->watch_for_overdue();
+    }
+    self->pump();
+  });
+}
+
+void StoreLane::State::run_append(Agent& agent) {
+  struct Job {
+    LedgerKey ledger;
+    AgentTick tick;
+    Result<void> result;
+    Micros took{};
+  };
+  const auto job = std::make_shared<Job>(Job{agent.ledger, std::move(agent.queue.front()), {}, {}});
+  agent.queue.pop_front();
+  begin(agent);
+  const auto work = [job, self = shared_from_this()] {
+    const auto started = self->clock.monotonic();
+    job->result = self->store.append(job->ledger, job->tick);
+    job->took = self->clock.monotonic() - started;
+  };
+  runtime.in_pool(work, [job, self = shared_from_this()] {
+    if (!self->closed) {
+      self->finish_append(self->agents.at(job->ledger.agent.id), std::move(job->tick), std::move(job->result),
+                          job->took);
+    }
+  });
+}
+
+void StoreLane::State::run_release(Agent& agent) {
+  begin(agent);
+  const auto work = [ledger = agent.ledger, self = shared_from_this()] { self->store.release(ledger); };
+  runtime.in_pool(work, [id = agent.ledger.agent.id, self = shared_from_this()] {
+    if (self->closed) {
+      return;
+    }
+    auto& released = self->agents.at(id);
+    self->end(released);
+    if (released.released && released.queue.empty()) {
+      self->agents.erase(id);
+    } else {
+      self->make_ready(released);
+    }
+    self->pump();
+  });
+}
+
+void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<void> result, Micros took) {
+  end(agent);
+  agent.slow = took >= kSlow;
+  if (result) {
+    ++agent.health.written;
+    agent.health.error.reset();
+    agent.health.failing_since.reset();
+    agent.retry = kFirstRetry;
+  } else {
+    fail_append(agent, std::move(tick), std::move(result).error());
+  }
+  const LedgerKey ledger = agent.ledger;
+  const Health health = agent.health;
+  make_ready(agent);
+  report(ledger, health);
+  pump();
+}
+
+void StoreLane::State::fail_append(Agent& agent, AgentTick tick, Error error) {
+  ++errors;
+  ++agent.health.errors;
+  agent.health.error = std::move(error);
+  if (!agent.health.failing_since) {
+    agent.health.failing_since = clock.wall();
+  }
+  agent.queue.push_front(std::move(tick));
+  const bool last_try = drained || agent.released;
+  if (last_try || agent.queue.size() > kQueueLength) {
+    drop_oldest(agent);
+  }
+  if (last_try) {
+    return;
+  }
+  agent.waiting = true;
+  runtime.after(agent.retry, [id = agent.ledger.agent.id, self = shared_from_this()] {
+    const auto found = self->agents.find(id);
+    if (self->closed || found == self->agents.end() || !found->second.waiting) {
+      return;
+    }
+    found->second.waiting = false;
+    self->make_ready(found->second);
+    self->pump();
+  });
+  agent.retry = std::min(2 * agent.retry, kLastRetry);
+}
+
+void StoreLane::State::drop_oldest(Agent& agent) {
+  agent.queue.pop_front();
+  ++agent.health.dropped;
+  ++dropped;
+}
+
+bool StoreLane::State::idle() const {
+  return std::all_of(agents.begin(), agents.end(), [](const auto& entry) {
+    return entry.second.queue.empty() && !entry.second.running && !entry.second.released;
+  });
+}
+
+StoreLane::StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Report report)
+    : state_(std::make_shared<State>(store, std::move(runtime), clock, std::move(report))) {}
+
+StoreLane::~StoreLane() { state_->closed = true; }
+
+void StoreLane::append(const LedgerKey& ledger, AgentTick tick) {
+  auto& agent = state_->agents[ledger.agent.id];
+  agent.ledger = ledger;
+  agent.released = false;
+  agent.queue.push_back(std::move(tick));
+  if (agent.queue.size() > kQueueLength) {
+    state_->drop_oldest(agent);
+  }
+  state_->make_ready(agent);
+  state_->pump();
+}
+
+void StoreLane::release(const LedgerKey& ledger) {
+  const auto found = state_->agents.find(ledger.agent.id);
+  if (found == state_->agents.end()) {
+    return;
+  }
+  found->second.released = true;
+  state_->make_ready(found->second);
+  state_->pump();
+}
+
+const StoreLane::Health* StoreLane::health(const std::string& agent_id) const {
+  const auto found = state_->agents.find(agent_id);
+  return found == state_->agents.end() ? nullptr : &found->second.health;
+}
+
+std::uint64_t StoreLane::dropped() const { return state_->dropped; }
+std::uint64_t StoreLane::errors() const { return state_->errors; }
+bool StoreLane::idle() const { return state_->idle(); }
+
+void StoreLane::drain(std::function<void()> done) {
+  state_->drained = std::move(done);
+  for (auto& [id, agent] : state_->agents) {
+    agent.waiting = false;
+    state_->make_ready(agent);
+  }
+  state_->pump();
+}
+
+}  // namespace fleetledger

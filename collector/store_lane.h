@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "collector/clock.h"
+#include "collector/runtime.h"
+#include "core/ledger_store.h"
+
+namespace fleetledger {
+
+/// Takes ticks to their ledgers, off the loop. Each agent has its own queue, so that one bad disk or lock delays nobody
+/// else: at most one job of an agent is under way; a tick that could not be written stays first in its queue and is
+/// tried again; of a full queue the oldest tick is dropped and counted. An agent whose job took over a second shares
+/// one slot with the others of that kind until a job of its is quick again. Loop thread only.
+class StoreLane {
+ public:
+  static constexpr std::size_t kQueueLength = 10;
+  static constexpr std::size_t kSlots = 4;  ///< quick jobs at a time
+  static constexpr Micros kSlow = std::chrono::seconds{1};
+  static constexpr Micros kFirstRetry = std::chrono::milliseconds{250};
+  static constexpr Micros kLastRetry = std::chrono::seconds{10};
+
+  /// How it stands with one agent's ledger.
+  struct Health {
+    std::uint64_t written = 0;              ///< ticks
+    std::uint64_t dropped = 0;              ///< ticks
+    std::uint64_t errors = 0;               ///< attempts that failed
+    std::optional<Error> error;             ///< of the last attempt, if that failed
+    std::optional<WallTime> failing_since;  ///< set as long as `error` is
+  };
+  using Report = std::function<void(const LedgerKey&, const Health&)>;
+
+  /// `report` is called after each attempt. The store must outlive every job, this object need not.
+  StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Report report);
+  ~StoreLane();
+  StoreLane(const StoreLane&) = delete;
+  StoreLane& operator=(const StoreLane&) = delete;
+
+  void append(const LedgerKey& ledger, AgentTick tick);
+
+  /// An agent is gone: what is queued for it is still written, then its handles are let go and its health forgotten.
+  void release(const LedgerKey& ledger);
+
+  /// nullptr for an agent that nothing was ever written for.
+  [[nodiscard]] const Health* health(const std::string& agent_id) const;
+  [[nodiscard]] std::uint64_t dropped() const;
+  [[nodiscard]] std::uint64_t errors() const;
+
+  /// Nothing queued and nothing under way.
+  [[nodiscard]] bool idle() const;
+  /// Tries everything that is queued once more, now; then calls `done`, when the last job has ended. What fails then is
+  /// lost and counted as dropped. No append after this.
+  void drain(std::function<void()> done);
+
+ private:
+  struct Agent;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,207 @@
+#include "collector/store_lane.h"
+
+#include <catch2/catch.hpp>
+#include <memory>
+
+#include "tests/support/fake_runtime.h"
+#include "tests/support/fake_store.h"
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+LedgerKey ledger(const std::string& id) { return {{id, id, "/" + id}, LedgerLocation::agent}; }
+
+/// A tick that can be told from others.
+AgentTick tick(int number) {
+  AgentTick made;
+  made.samples.emplace_back().pid = number;
+  return made;
+}
+
+std::vector<Pid> numbers(const std::vector<AgentTick>& ticks) {
+  std::vector<Pid> found;
+  for (const auto& each : ticks) {
+    found.push_back(each.samples.front().pid);
+  }
+  return found;
+}
+
+struct Bench {
+  FakeClock clock;
+  FakeRuntime loop{clock};
+  FakeStore store;
+  int reports = 0;
+  StoreLane lane{store, loop.runtime(), clock, [this](const LedgerKey&, const StoreLane::Health&) { ++reports; }};
+};
+
+}  // namespace
+
+TEST_CASE("ticks of one agent are written in order, one at a time") {
+  Bench bench;
+  for (int i = 1; i <= 3; ++i) {
+    bench.lane.append(ledger("a"), tick(i));
+  }
+  CHECK(bench.loop.jobs.size() == 1);
+  bench.loop.run_jobs();
+  CHECK(numbers(bench.store.written["a"]) == std::vector<Pid>{1, 2, 3});
+  CHECK(bench.lane.health("a")->written == 3);
+  CHECK(bench.reports == 3);
+  CHECK(bench.lane.idle());
+}
+
+TEST_CASE("a locked ledger is tried again and nothing of it is lost") {
+  Bench bench;
+  bool locked = true;
+  bench.store.before_append = [&](const LedgerKey&) -> Result<void> {
+    return locked ? Result<void>(fail("locked", Error::Kind::busy)) : Result<void>();
+  };
+  bench.lane.append(ledger("a"), tick(1));
+  bench.loop.run_jobs();
+  bench.lane.append(ledger("a"), tick(2));
+  CHECK(bench.loop.jobs.empty());  // it waits for its next try
+  CHECK(bench.lane.health("a")->error->text == "locked");
+  bench.loop.advance(StoreLane::kFirstRetry);
+  bench.loop.run_jobs();
+  locked = false;
+  bench.loop.advance(2 * StoreLane::kFirstRetry);
+  bench.loop.run_jobs();
+  CHECK(numbers(bench.store.written["a"]) == std::vector<Pid>{1, 2});
+  CHECK_FALSE(bench.lane.health("a")->error);
+  CHECK_FALSE(bench.lane.health("a")->failing_since);
+  CHECK(bench.lane.health("a")->errors == 2);
+}
+
+TEST_CASE("of a queue that is full the oldest tick goes and is counted") {
+  Bench bench;
+  bench.store.before_append = [](const LedgerKey&) -> Result<void> { return fail("no space"); };
+  for (int i = 1; i <= 15; ++i) {
+    bench.lane.append(ledger("a"), tick(i));
+    bench.loop.run_jobs();
+  }
+  CHECK(bench.lane.health("a")->dropped == 5);
+  CHECK(bench.lane.dropped() == 5);
+  bench.store.before_append = nullptr;
+  bench.loop.advance(StoreLane::kLastRetry);
+  bench.loop.run_jobs();
+  CHECK(numbers(bench.store.written["a"]) == std::vector<Pid>{6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
+}
+
+TEST_CASE("a job that hangs takes its slot away for a second, not for good") {
+  Bench bench;
+  for (const auto* id : {"a", "b", "c", "d", "e"}) {
+    bench.lane.append(ledger(id), tick(1));
+  }
+  REQUIRE(bench.loop.jobs.size() == StoreLane::kSlots);  // e waits
+  bench.loop.advance(StoreLane::kSlow);                  // a to d hang
+  REQUIRE(bench.loop.jobs.size() == StoreLane::kSlots + 1);
+  bench.loop.run_job(StoreLane::kSlots);
+  CHECK(bench.store.written["e"].size() == 1);
+}
+
+TEST_CASE("agents whose jobs were slow share one slot until a job is quick again") {
+  Bench bench;
+  bench.store.before_append = [&](const LedgerKey& which) -> Result<void> {
+    if (which.agent.id != "quick") {
+      bench.clock.monotonic_now += 2s;
+    }
+    return {};
+  };
+  for (const auto* id : {"x", "y", "z"}) {
+    bench.lane.append(ledger(id), tick(1));
+  }
+  bench.loop.run_jobs();
+  for (const auto* id : {"x", "y", "z", "quick"}) {
+    bench.lane.append(ledger(id), tick(2));
+  }
+  CHECK(bench.loop.jobs.size() == 2);  // one of x, y, z, and quick
+  bench.loop.run_job(1);
+  CHECK(bench.store.written["quick"].size() == 1);
+  bench.store.before_append = nullptr;  // the disk is well again
+  bench.loop.run_jobs();
+  for (const auto* id : {"x", "y", "z"}) {
+    CHECK(bench.store.written[id].size() == 2);
+    bench.lane.append(ledger(id), tick(3));
+  }
+  CHECK(bench.loop.jobs.size() == 3);
+}
+
+TEST_CASE("an agent that is gone has its handles let go and leaves nothing behind") {
+  Bench bench;
+  bench.lane.append(ledger("a"), tick(1));
+  bench.lane.release(ledger("a"));
+  bench.loop.run_jobs();
+  CHECK(bench.store.written["a"].size() == 1);
+  CHECK(bench.store.released["a"] == 1);
+  CHECK(bench.lane.health("a") == nullptr);
+  bench.lane.release(ledger("never seen"));
+  CHECK(bench.lane.idle());
+}
+
+TEST_CASE("an agent that comes back while it is being let go keeps its ticks") {
+  Bench bench;
+  bench.lane.append(ledger("a"), tick(1));
+  bench.loop.run_jobs();
+  bench.lane.release(ledger("a"));
+  bench.lane.append(ledger("a"), tick(2));
+  bench.loop.run_jobs();
+  CHECK(numbers(bench.store.written["a"]) == std::vector<Pid>{1, 2});
+  REQUIRE(bench.lane.health("a") != nullptr);
+  CHECK(bench.lane.idle());
+}
+
+TEST_CASE("a gone agent whose ledger cannot be written is given up after one try") {
+  Bench bench;
+  bench.store.before_append = [](const LedgerKey&) -> Result<void> { return fail("no such folder"); };
+  bench.lane.append(ledger("a"), tick(1));
+  bench.lane.append(ledger("a"), tick(2));
+  bench.lane.release(ledger("a"));
+  bench.loop.run_jobs();
+  CHECK(bench.lane.health("a") == nullptr);
+  CHECK(bench.lane.dropped() == 2);
+  CHECK(bench.lane.idle());
+}
+
+TEST_CASE("draining tries everything once more and then ends") {
+  Bench bench;
+  bool locked = true;
+  bench.store.before_append = [&](const LedgerKey& which) -> Result<void> {
+    return locked || which.agent.id == "bad" ? Result<void>(fail("locked", Error::Kind::busy)) : Result<void>();
+  };
+  for (const auto* id : {"good", "bad"}) {
+    bench.lane.append(ledger(id), tick(1));
+  }
+  bench.loop.run_jobs();
+  locked = false;
+  bool drained = false;
+  bench.lane.drain([&] { drained = true; });
+  CHECK_FALSE(drained);
+  bench.loop.run_jobs();
+  CHECK(drained);
+  CHECK(bench.store.written["good"].size() == 1);
+  CHECK(bench.lane.dropped() == 1);
+}
+
+TEST_CASE("a drain with nothing to do ends at once") {
+  Bench bench;
+  bool drained = false;
+  bench.lane.drain([&] { drained = true; });
+  CHECK(drained);
+}
+
+TEST_CASE("a job that ends after the lane is gone touches nothing of it") {
+  FakeClock clock;
+  FakeRuntime loop{clock};
+  FakeStore store;
+  int reports = 0;
+  auto lane = std::make_unique<StoreLane>(store, loop.runtime(), clock,
+                                          [&](const LedgerKey&, const StoreLane::Health&) { ++reports; });
+  lane->append(ledger("a"), tick(1));
+  lane.reset();
+  loop.run_jobs();
+  loop.advance(1h);
+  CHECK(store.written["a"].size() == 1);
+  CHECK(reports == 0);
+}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/ledger_store.h"
+
+namespace fleetledger::test {
+
+/// Keeps what was appended, by agent id, and fails where the test wants it to. One thread.
+class FakeStore final : public LedgerStore {
+ public:
+  std::map<std::string, std::vector<AgentTick>> written;
+  std::map<std::string, int> released;
+  int appends = 0;
+  /// Asked before each append; an Error is returned instead of writing.
+  std::function<Result<void>(const LedgerKey&)> before_append;
+
+  Result<void> append(const LedgerKey& ledger, const AgentTick& tick) override {
+    ++appends;
+    if (before_append) {
+      if (auto allowed = before_append(ledger); !allowed) {
+        return allowed;
+      }
+    }
+    written[ledger.agent.id].push_back(tick);
+    return {};
+  }
+  Result<LedgerSummary> summary(const LedgerKey&, WallTime) override { return LedgerSummary{}; }
+  Result<std::vector<Sample>> recent_samples(const LedgerKey&, const SampleQuery&) override {
+    return std::vector<Sample>{};
+  }
+  Result<std::int64_t> sample_count(const LedgerKey&) override { return 0; }
+  Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return std::optional<WallTime>{}; }
+  Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return 0; }
+  Result<RateLimitReport> rate_limit_report(const LedgerKey&, WallTime) override { return RateLimitReport{}; }
+  [[nodiscard]] std::string describe(const LedgerKey& ledger) const override { return "fake:" + ledger.agent.id; }
+  void release(const LedgerKey& ledger) override { ++released[ledger.agent.id]; }
+};
+
+}  // namespace fleetledger::test
