@@ -102,6 +102,7 @@ class RootResolver::Impl {
         known = {.number = known.number, .server = {}, .sessions = {}};
         continue;
       }
+      resolved.metered.push_back({known.number, index});
       const auto remark = [&](std::string text) { resolved.remarks.emplace_back(agent.identity.id, std::move(text)); };
       if (const auto problem = find_server(agent, table, now, known); !problem.empty()) remark("server: " + problem);
       if (known.server) candidates.push_back({known.server->key, {known.number, known.server->source}, index, nullptr});

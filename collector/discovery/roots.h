@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,8 +25,15 @@ struct NamedRoot {
   std::string session_name;  ///< empty for a server
 };
 
+/// A metered agent, whether it has a root now or not.
+struct MeteredAgent {
+  std::uint32_t number = 0;  ///< Claim::agent of all that is its
+  std::size_t agent = 0;     ///< where it stands in fleet.agents
+};
+
 struct ResolvedRoots {
   Roots roots;
+  std::vector<MeteredAgent> metered;                         ///< all of them, in the fleet's order
   std::vector<NamedRoot> named;                              ///< each source once, by claim
   std::vector<std::pair<std::string, std::string>> remarks;  ///< agent's id, and what was refused it and why
 };

@@ -1,0 +1,344 @@
+#include "collector/collector.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unistd.h>
+#include <utility>
+
+#include "collector/log.h"
+
+namespace fleetledger {
+namespace {
+
+constexpr Micros kPanesGoodFor = std::chrono::minutes{10};
+constexpr Micros kFoldersGoodFor = std::chrono::minutes{10};
+constexpr Micros kLookAgain = std::chrono::milliseconds{100};
+constexpr Micros kPatienceWithFiles = std::chrono::seconds{1};
+/// A ledger that is merely busy is not called unavailable before this long.
+constexpr std::chrono::milliseconds kBusyIsUnavailable = std::chrono::seconds{10};
+
+bool is_tmux(const ProcessReading& reading) { return reading.name.view().substr(0, 4) == "tmux"; }
+
+/// The tmux servers and their children: while these are the same, the panes are.
+std::vector<ProcessKey> tmux_family(const ProcessTable& table) {
+  std::set<Pid> tmuxes;
+  for (const auto& reading : table.readings()) {
+    if (is_tmux(reading)) {
+      tmuxes.insert(reading.key.pid);
+    }
+  }
+  std::vector<ProcessKey> family;
+  if (tmuxes.empty()) {
+    return family;
+  }
+  for (const auto& reading : table.readings()) {
+    if (tmuxes.contains(reading.key.pid) || tmuxes.contains(reading.parent)) {
+      family.push_back(reading.key);
+    }
+  }
+  return family;
+}
+
+/// The tmux sessions that live session files name.
+std::set<std::string> wanted_sessions(const Fleet& fleet) {
+  std::set<std::string> names;
+  for (const auto& agent : fleet.agents) {
+    if (agent.metered()) {
+      for (const auto& session : agent.live_sessions) {
+        names.insert(session.tmux_session);
+      }
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+struct Collector::State : std::enable_shared_from_this<State> {
+  State(CollectorParts the_parts, CollectorOptions the_options)
+      : parts(std::move(the_parts)),
+        options(the_options),
+        schedule(the_options.interval ? parts.clock.monotonic() : MonotonicTime{}),
+        meter(the_options.scope) {}
+
+  CollectorParts parts;
+  CollectorOptions options;
+  Schedule schedule;
+  Meter meter;
+  RootResolver resolver{geteuid()};
+  std::shared_ptr<const Fleet> fleet = std::make_shared<const Fleet>();
+  std::vector<Pane> panes;
+  std::optional<MonotonicTime> panes_listed;
+  std::vector<ProcessKey> panes_family;
+  std::set<std::string> panes_wanted;
+  CollectorCounters counters;
+  std::uint64_t deadlines_answered = 0;
+  TickReport report;     ///< being made
+  TickReport published;  ///< the last whole one
+  SelfUsage self_before = read_self_usage();
+  std::optional<MonotonicTime> folders_listed;
+  bool reading_files = false;
+  bool session_began = false;  ///< since the last look was asked for
+  bool closed = false;
+
+  /// The tick under way.
+  struct Tick {
+    MonotonicTime begun;
+    bool files_read = false;
+    std::optional<Result<ProcessTable>> table;
+    bool answered = false;  ///< both are there and the rest goes on
+  };
+  std::shared_ptr<Tick> running;
+
+  void tick();
+  void read_files(Depth depth, std::function<void()> then);
+  void adopt(std::shared_ptr<const Fleet> now);
+  void look_if_session_began();
+  void arrived(const std::shared_ptr<Tick>& tick);
+  void list_panes(const std::shared_ptr<Tick>& tick);
+  [[nodiscard]] bool panes_may_have_changed(const ProcessTable& table) const;
+  void measure(Tick& tick);
+  std::vector<std::string> take_due();
+  void append(const ResolvedRoots& resolved, WallTime wall);
+  void publish(Tick& tick);
+  [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
+};
+
+void Collector::State::tick() {
+  if (running) {
+    ++counters.skipped_running;
+    return;
+  }
+  running = std::make_shared<Tick>(Tick{parts.clock.monotonic(), false, std::nullopt, false});
+  report = {};
+  report.due = counters.looks == 0;
+  ++counters.looks;
+
+  const auto arrive = [self = shared_from_this(), tick = running] { self->arrived(tick); };
+  const auto depth =
+      !folders_listed || running->begun - *folders_listed >= kFoldersGoodFor ? Depth::folders : Depth::changed;
+  const auto files_are_read = [tick = running, arrive] {
+    tick->files_read = true;
+    arrive();
+  };
+  read_files(depth, files_are_read);
+  if (!running->files_read) {
+    parts.runtime.after(kPatienceWithFiles, files_are_read);
+  }
+  parts.processes.look([tick = running, arrive](Result<ProcessTable> table) {
+    tick->table = std::move(table);
+    arrive();
+  });
+}
+
+void Collector::State::read_files(Depth depth, std::function<void()> then) {
+  if (reading_files) {
+    return then();  // the one under way will be adopted; this disk needs no second reader
+  }
+  reading_files = true;
+  if (depth == Depth::folders) {
+    folders_listed = parts.clock.monotonic();
+  }
+  parts.read_fleet(depth, [self = shared_from_this(), then = std::move(then)](std::shared_ptr<const Fleet> now) {
+    self->reading_files = false;
+    if (!self->closed) {
+      self->adopt(std::move(now));
+      then();
+    }
+  });
+}
+
+void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
+  if (now->version == fleet->version) {
+    return;
+  }
+  const auto before = wanted_sessions(*fleet);
+  const auto wanted = wanted_sessions(*now);
+  session_began = session_began || !std::includes(before.begin(), before.end(), wanted.begin(), wanted.end());
+
+  const auto moment = parts.clock.monotonic();
+  std::set<std::string> metered;
+  std::set<std::string> known;
+  for (const auto& agent : now->agents) {
+    known.insert(agent.identity.id);
+    if (!agent.metered()) {
+      continue;
+    }
+    metered.insert(agent.identity.id);
+    const auto period =
+        agent.live_sessions.empty() ? agent.settings.idle_sample_interval : agent.settings.sample_interval;
+    schedule.set(agent.identity.id, options.interval.value_or(period), moment);
+  }
+  for (const auto& agent : fleet->agents) {
+    if (!metered.contains(agent.identity.id)) {
+      schedule.remove(agent.identity.id);
+    }
+    if (!known.contains(agent.identity.id) && parts.ledgers != nullptr) {
+      parts.ledgers->release(ledger_of(agent));
+    }
+  }
+  fleet = std::move(now);
+}
+
+void Collector::State::look_if_session_began() {
+  if (!session_began || closed) {
+    return;
+  }
+  if (running) {
+    parts.runtime.after(kLookAgain, [self = shared_from_this()] { self->look_if_session_began(); });
+  } else {
+    tick();
+  }
+}
+
+void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
+  if (closed || tick->answered || !tick->files_read || !tick->table) {
+    return;
+  }
+  tick->answered = true;
+  if (!*tick->table) {
+    ++counters.failed_looks;
+    report.failure = tick->table->error();
+    log::warning_once("look_failed", "processes", report.failure->text);
+    take_due();
+    return publish(*tick);
+  }
+  log::warning_once("look_failed", "processes", "");
+  if (panes_may_have_changed(**tick->table)) {
+    list_panes(tick);
+  } else {
+    measure(*tick);
+  }
+}
+
+bool Collector::State::panes_may_have_changed(const ProcessTable& table) const {
+  const auto wanted = wanted_sessions(*fleet);
+  if (wanted.empty()) {
+    return false;
+  }
+  return !panes_listed || table.moment().taken - *panes_listed >= kPanesGoodFor || wanted != panes_wanted ||
+         tmux_family(table) != panes_family;
+}
+
+void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
+  ++counters.pane_lists;
+  parts.panes.list([self = shared_from_this(), tick](Result<std::vector<Pane>> listed) {
+    if (self->closed) {
+      return;
+    }
+    if (listed) {
+      self->panes = std::move(*listed);
+      self->panes_listed = (*tick->table)->moment().taken;
+      self->panes_family = tmux_family(**tick->table);
+      self->panes_wanted = wanted_sessions(*self->fleet);
+      log::warning_once("panes_failed", "tmux", "");
+    } else {
+      ++self->counters.failed_pane_lists;
+      self->panes_listed.reset();
+      log::warning_once("panes_failed", "tmux", listed.error().text);
+    }
+    self->measure(*tick);
+  });
+}
+
+void Collector::State::measure(Tick& tick) {
+  auto& table = **tick.table;
+  const auto wall = parts.clock.wall();
+  report.ts = wall;
+  report.processes = table.size();
+  auto resolved = resolver.resolve(*fleet, panes, table, wall);
+  resolved.roots.collector = getpid();
+  meter.look(std::move(table), resolved);
+  session_began = false;
+  append(resolved, wall);
+  publish(tick);
+}
+
+std::vector<std::string> Collector::State::take_due() {
+  auto due = schedule.take_due(parts.clock.monotonic());
+  counters.skipped_late += due.skipped;
+  deadlines_answered += due.agents.empty() ? 0 : 1;
+  report.due = report.due || !due.agents.empty();
+  return std::move(due.agents);
+}
+
+void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
+  const auto due = take_due();
+  for (const auto& metered : resolved.metered) {
+    const auto& agent = fleet->agents[metered.agent];
+    AgentReport said{agent.identity, {}, {}};
+    if (std::binary_search(due.begin(), due.end(), agent.identity.id)) {
+      if (const auto reading = meter.take(metered.number)) {
+        said.samples = to_samples(*reading, wall);
+      }
+      if (parts.ledgers != nullptr) {
+        counters.rows += said.samples.size();
+        parts.ledgers->append(ledger_of(agent), {said.samples, {}, wall - agent.settings.retention});
+      }
+    }
+    said.status = status_of(agent);
+    report.agents.push_back(std::move(said));
+  }
+  for (const auto& agent : fleet->agents) {
+    if (!agent.metered()) {
+      report.others.push_back({agent.identity, status_of(agent), {}});
+    }
+  }
+}
+
+void Collector::State::publish(Tick& tick) {
+  ++counters.ticks;
+  const auto self = read_self_usage();
+  report.self = self.own - self_before.own;
+  report.self_children = self.children - self_before.children;
+  report.self_resident = self.resident;
+  report.took = parts.clock.monotonic() - tick.begun;
+  self_before = self;
+  report.number = deadlines_answered;
+  published = std::move(report);
+  running.reset();
+  if (parts.published) {
+    parts.published(published);
+  }
+}
+
+AgentStatus Collector::State::status_of(const Agent& agent) const {
+  const AgentStatus from_files{agent.state(), agent.reason};
+  const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id);
+  if (health == nullptr || !health->error || !agent.metered()) {
+    return from_files;
+  }
+  const bool for_long = parts.clock.wall() - *health->failing_since >= kBusyIsUnavailable;
+  if (health->error->kind == Error::Kind::busy && !for_long) {
+    return from_files;
+  }
+  return {AgentState::unavailable, health->error->text};
+}
+
+Collector::Collector(CollectorParts parts, CollectorOptions options)
+    : state_(std::make_shared<State>(std::move(parts), options)) {}
+
+Collector::~Collector() { state_->closed = true; }
+
+void Collector::tick() { state_->tick(); }
+
+void Collector::reread_files(Depth depth) {
+  state_->read_files(depth, [self = state_] { self->look_if_session_began(); });
+}
+
+std::optional<MonotonicTime> Collector::next_deadline() const { return state_->schedule.next(); }
+
+void Collector::set_options(const CollectorOptions& options) {
+  state_->options = options;
+  state_->meter.set_scope(options.scope);
+}
+
+bool Collector::ticking() const { return state_->running != nullptr; }
+const std::shared_ptr<const Fleet>& Collector::fleet() const { return state_->fleet; }
+const Meter& Collector::meter() const { return state_->meter; }
+const CollectorCounters& Collector::counters() const { return state_->counters; }
+AgentStatus Collector::status_of(const Agent& agent) const { return state_->status_of(agent); }
+const TickReport& Collector::last_report() const { return state_->published; }
+
+}  // namespace fleetledger

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collector/clock.h"
+#include "collector/discovery/discovery.h"
+#include "collector/discovery/roots.h"
+#include "collector/meter.h"
+#include "collector/runtime.h"
+#include "collector/schedule.h"
+#include "collector/sources/pane_source.h"
+#include "collector/sources/process_source.h"
+#include "collector/store_lane.h"
+#include "collector/tick_report.h"
+
+namespace fleetledger {
+
+/// What the collector works with. All of it must outlive the collector.
+struct CollectorParts {
+  ProcessSource& processes;
+  PaneSource& panes;
+  /// Reads the agents' files on another thread and hands over what they say; one call at a time.
+  std::function<void(Depth, std::function<void(std::shared_ptr<const Fleet>)>)> read_fleet;
+  StoreLane* ledgers = nullptr;  ///< nullptr: nothing is written
+  const Clock& clock;
+  Runtime runtime;
+  /// Called after every tick; may be empty.
+  std::function<void(const TickReport&)> published;
+};
+
+struct CollectorOptions {
+  Scope scope = Scope::tree;
+  std::optional<Micros> interval;  ///< one period for all agents, whatever their files say
+};
+
+/// Metering, tick by tick: look (panes, processes), charge everybody, append for the agents that are due, publish.
+/// Fails open: whatever goes wrong in a tick is counted and said, and the next tick comes. Loop thread only.
+class Collector {
+ public:
+  Collector(CollectorParts parts, CollectorOptions options);
+  ~Collector();
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+
+  /// Begins a tick. While one is under way no other is begun: counted as skipped.
+  void tick();
+
+  /// Reads the agents' files outside a tick; if a session began that was not there, looks at once.
+  void reread_files(Depth depth);
+
+  /// When the next tick is to begin; nothing while no agent is metered.
+  [[nodiscard]] std::optional<MonotonicTime> next_deadline() const;
+
+  void set_options(const CollectorOptions& options);
+
+  [[nodiscard]] bool ticking() const;
+  [[nodiscard]] const std::shared_ptr<const Fleet>& fleet() const;
+  [[nodiscard]] const Meter& meter() const;
+  [[nodiscard]] const CollectorCounters& counters() const;
+  [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
+  [[nodiscard]] const TickReport& last_report() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace fleetledger

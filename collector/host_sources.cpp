@@ -1,0 +1,82 @@
+#include "collector/host_sources.h"
+
+#include <set>
+#include <unistd.h>
+#include <utility>
+
+#include "collector/sources/program.h"
+#include "collector/sources/ps_source.h"
+#include "collector/sources/tmux_panes.h"
+
+namespace fleetledger {
+namespace {
+
+/// tmux by the configured program, or else by the first hint that can be trusted; looked for until one is found.
+class TmuxWhereverItIs final : public PaneSource {
+ public:
+  TmuxWhereverItIs(uv_loop_s* loop, std::string configured, TmuxOptions options, TmuxHints hints)
+      : loop_(loop), configured_(std::move(configured)), options_(std::move(options)), hints_(std::move(hints)) {}
+
+  void list(Done done) override {
+    if (!found_) {
+      auto program = find();
+      if (!program) {
+        return done(fail(program.error()));
+      }
+      options_.program = std::move(*program);
+      found_ = make_tmux_source(loop_, options_);
+    }
+    found_->list(std::move(done));
+  }
+
+ private:
+  [[nodiscard]] Result<std::string> find() const {
+    auto program = find_program(configured_);
+    if (program) {
+      return program;
+    }
+    for (const auto& hint : hints_()) {
+      if (auto trusted = trusted_program(hint, geteuid())) {
+        return trusted;
+      }
+    }
+    return program;
+  }
+
+  uv_loop_s* loop_;
+  std::string configured_;
+  TmuxOptions options_;
+  TmuxHints hints_;
+  std::unique_ptr<PaneSource> found_;
+};
+
+}  // namespace
+
+std::vector<std::string> tmux_hints(const Fleet& fleet) {
+  std::set<std::string> hints;
+  for (const auto& agent : fleet.agents) {
+    if (agent.metered() && !agent.tmux_path.empty()) {
+      hints.insert(agent.tmux_path);
+    }
+  }
+  return {hints.begin(), hints.end()};
+}
+
+Result<HostSources> open_host_sources(uv_loop_s* loop, const SamplingConfig& sampling,
+                                      const std::string& tmux_socket_dir, TmuxHints hints) {
+  auto ps = find_program(sampling.ps);
+  if (!ps) {
+    return fail(ps.error());
+  }
+  PsOptions ps_options;
+  ps_options.program = std::move(*ps);
+  ps_options.timeout = sampling.timeout;
+  TmuxOptions tmux_options;
+  tmux_options.socket_dir = tmux_socket_dir;
+  tmux_options.timeout = sampling.timeout;
+  return HostSources{
+      make_ps_source(loop, std::move(ps_options)),
+      std::make_unique<TmuxWhereverItIs>(loop, sampling.tmux, std::move(tmux_options), std::move(hints))};
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "config/config.h"
+
+namespace fleetledger::log {
+
+/// One line an event to stderr: time, level, event=..., then the fields as key=value. Never hand in a token, a command
+/// line or an environment. Any thread.
+using Fields = std::initializer_list<std::pair<std::string_view, std::string>>;
+
+void set_level(LogLevel level);
+
+void debug(std::string_view event, Fields fields = {});
+void info(std::string_view event, Fields fields = {});
+void warning(std::string_view event, Fields fields = {});
+void error(std::string_view event, Fields fields = {});
+
+/// Says it once, and again only when `cause` is another than the last time under this key; nothing for an empty cause,
+/// which makes the next one be said again. For what goes wrong at every tick.
+void warning_once(std::string_view event, const std::string& key, const std::string& cause);
+
+}  // namespace fleetledger::log

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collector/self_usage.h"
+#include "core/agent.h"
+#include "core/result.h"
+#include "core/sample.h"
+
+namespace fleetledger {
+
+/// An agent's state with what the collector knows besides its files, and why.
+struct AgentStatus {
+  AgentState state = AgentState::off;
+  std::string reason;
+};
+
+/// What one tick says of one agent.
+struct AgentReport {
+  AgentIdentity identity;
+  AgentStatus status;
+  std::vector<Sample> samples;  ///< what was written, or would have been: empty if the agent was not due
+};
+
+/// What one tick did: the value that is published.
+struct TickReport {
+  std::uint64_t number = 0;  ///< of the last deadline that was answered; 0 is the baseline look
+  bool due = false;          ///< a deadline, or the baseline; otherwise a look in between
+  WallTime ts{};
+  std::optional<Error> failure;     ///< why nothing is known of this tick
+  std::size_t processes = 0;        ///< seen on the host
+  std::vector<AgentReport> agents;  ///< the metered ones, in the order of their ids
+  std::vector<AgentReport> others;  ///< those whose gate is closed
+  Usage self;                       ///< our own CPU time since the tick before
+  Usage self_children;              ///< that of our ps and tmux
+  Bytes self_resident;
+  Micros took{};  ///< wall time, from its beginning
+};
+
+/// Counted since the program started. None of them falls.
+struct CollectorCounters {
+  std::uint64_t ticks = 0;
+  std::uint64_t skipped_late = 0;     ///< deadlines that passed before their tick could begin
+  std::uint64_t skipped_running = 0;  ///< ticks that came while one was under way
+  std::uint64_t failed_looks = 0;
+  std::uint64_t failed_pane_lists = 0;
+  std::uint64_t looks = 0;       ///< asked of the process source
+  std::uint64_t pane_lists = 0;  ///< asked of the pane source
+  std::uint64_t rows = 0;        ///< handed to ledgers
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,399 @@
+#include "collector/collector.h"
+
+#include <catch2/catch.hpp>
+#include <random>
+#include <unistd.h>
+
+#include "tests/support/fake_runtime.h"
+#include "tests/support/fake_sources.h"
+#include "tests/support/fake_store.h"
+#include "tests/support/process_tree.h"
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Pid kServer = 100;
+constexpr Pid kTmux = 50;
+
+/// A host of processes that the test writes, and agents as their files would tell.
+struct Host {
+  FakeClock clock;
+  FakeRuntime loop{clock};
+  FakeProcessSource processes;
+  FakePaneSource panes;
+  FakeStore store;
+  StoreLane lane{store, loop.runtime(), clock, [](const LedgerKey&, const StoreLane::Health&) {}};
+  Fleet fleet;
+  std::vector<TickReport> reports;
+  int readings = 0;
+  bool files_hang = false;
+  Collector collector{{.processes = processes,
+                       .panes = panes,
+                       .read_fleet =
+                           [this](Depth, auto then) {
+                             ++readings;
+                             if (!files_hang) {
+                               then(std::make_shared<const Fleet>(fleet));
+                             }
+                           },
+                       .ledgers = &lane,
+                       .clock = clock,
+                       .runtime = loop.runtime(),
+                       .published = [this](const TickReport& report) { reports.push_back(report); }},
+                      {}};
+
+  Agent& add_agent(const std::string& name, Pid server) {
+    Agent agent;
+    agent.identity = {agent_id(name, "/" + name), name, "/" + name};
+    agent.gate.sampling = true;
+    agent.settings.sample_interval = 10s;
+    agent.settings.idle_sample_interval = 50s;
+    agent.server_pid = server;
+    agent.last_heartbeat = clock.wall_now;
+    fleet.agents.push_back(std::move(agent));
+    fleet.access.emplace_back();
+    ++fleet.version;
+    return fleet.agents.back();
+  }
+  void add_session(Agent& agent, const std::string& id, Pid pane) {
+    Session session;
+    session.id = id;
+    session.name = id;
+    session.tmux_session = id;
+    agent.live_sessions.push_back(session);
+    panes.panes->push_back({.tmux_server = kTmux, .pid = pane, .session = id});
+    ++fleet.version;
+  }
+
+  /// What the next look shows, beside pid 1 and ourselves.
+  void show(std::vector<TreeProcess> tree) {
+    tree.push_back({.pid = 1, .name = "init"});
+    tree.push_back({.pid = getpid(), .parent = 1, .name = "fleetledger"});
+    for (auto& process : tree) {
+      process.owner = geteuid();
+    }
+    processes.next.emplace_back(look(clock.monotonic_now.time_since_epoch(), tree, /*resolution=*/10ms, /*slack=*/0s));
+  }
+  /// Runs one tick to its end, with what it writes.
+  const TickReport& tick() {
+    collector.tick();
+    loop.run_jobs();
+    return reports.back();
+  }
+};
+
+const Sample* row(const AgentReport& agent, const std::string& source) {
+  for (const auto& sample : agent.samples) {
+    if (sample.source == source) {
+      return &sample;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("the first look is a baseline, the next deadline writes what was used in between") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.add_session(agent, "s1", 200);
+  const auto id = agent.identity.id;
+  host.show({{.pid = kServer, .parent = 1, .own = 5s}, {.pid = 200, .parent = kTmux, .own = 1s}});
+  const auto& baseline = host.tick();
+  CHECK(baseline.number == 0);
+  CHECK(baseline.agents.at(0).samples.empty());
+  CHECK(host.store.written.empty());
+
+  REQUIRE(host.collector.next_deadline() == host.clock.monotonic_now + 10s);
+  host.loop.advance(10s);
+  host.show({{.pid = kServer, .parent = 1, .own = 6s},
+             {.pid = 200, .parent = kTmux, .own = 1s, .reaped = 4s},
+             {.pid = 201, .parent = 200, .own = 1s, .start = 3602s, .resident = Bytes{500}}});
+  const auto& first = host.tick();
+  CHECK(first.number == 1);
+  const auto& echo = first.agents.at(0);
+  CHECK(echo.status.state == AgentState::sampling);
+  REQUIRE(row(echo, "agent-server") != nullptr);
+  CHECK(row(echo, "agent-server")->usage == Usage{1s});
+  CHECK(row(echo, "agent-server")->cpu_percent == Approx(10));
+  CHECK(row(echo, "session:s1")->usage == Usage{5s});
+  CHECK(row(echo, "session:s1")->processes == 2U);
+  CHECK(row(echo, "session:s1")->resident == Bytes{1500});
+  CHECK(row(echo, "aggregate")->usage == Usage{6s});
+  CHECK(row(echo, "aggregate")->cpu_percent == Approx(60));
+  CHECK(row(echo, "aggregate")->interval == Micros{10s});
+  REQUIRE(host.store.written[id].size() == 1);
+  CHECK(host.store.written[id][0].samples == echo.samples);
+  CHECK(host.store.written[id][0].prune_samples_before == host.clock.wall_now - 168h);
+}
+
+TEST_CASE("the aggregate is exactly the sum of the sources of its tick") {
+  AgentReading reading{Micros{7'000'003},
+                       {{.source = "agent-server", .pid = 1, .usage = Usage{1us}, .resident = Bytes{3}, .processes = 1},
+                        {.source = "session:a", .pid = 2, .usage = Usage{333'333us}, .processes = 4},
+                        {.source = "session:b", .pid = 3, .usage = Usage{999'999us}, .resident = Bytes{4}}}};
+  const auto samples = to_samples(reading, WallTime{});
+  REQUIRE(samples.size() == 4);
+  double percent = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    percent += samples[i].cpu_percent;
+  }
+  CHECK(samples[3].source == "aggregate");
+  CHECK(samples[3].pid == 0);
+  CHECK(samples[3].cpu_percent == percent);
+  CHECK(samples[3].usage == Usage{1'333'333us});
+  CHECK(samples[3].resident == Bytes{7});
+  CHECK(to_samples({1s, {}}, WallTime{}).empty());
+}
+
+TEST_CASE("a failed look leaves the last good one in place: the next covers the longer interval") {
+  Host host;
+  host.add_session(host.add_agent("echo", kServer), "s1", 200);
+  host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux}});
+  host.tick();
+  host.loop.advance(10s);
+  host.processes.next.emplace_back(fail("ps printed rubbish"));
+  const auto& failed = host.tick();
+  CHECK(failed.failure->text == "ps printed rubbish");
+  CHECK(failed.due);
+  CHECK(host.store.written.empty());
+  CHECK(host.collector.counters().failed_looks == 1);
+  CHECK(*host.collector.next_deadline() > host.clock.monotonic_now);
+
+  host.loop.advance(10s);
+  host.show({{.pid = kServer, .parent = 1, .own = 3s}, {.pid = 200, .parent = kTmux}});
+  const auto& good = host.tick();
+  CHECK(row(good.agents.at(0), "agent-server")->usage == Usage{3s});
+  CHECK(row(good.agents.at(0), "agent-server")->interval == Micros{20s});
+}
+
+TEST_CASE("an agent that is not due accumulates until its row covers all of its interval") {
+  Host host;
+  auto& busy = host.add_agent("busy", kServer);
+  host.add_session(busy, "s1", 200);
+  host.add_agent("idle", 300);
+  const auto show = [&](Micros used) {
+    host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux}, {.pid = 300, .parent = 1, .own = used}});
+  };
+  show(0s);
+  host.tick();
+  for (int i = 1; i <= 4; ++i) {
+    host.loop.advance(10s);
+    show(i * 1s);
+    CHECK(host.tick().agents.at(1).samples.empty());
+  }
+  host.loop.advance(10s);
+  show(5s);
+  const auto& report = host.tick();
+  CHECK(row(report.agents.at(1), "agent-server")->usage == Usage{5s});
+  CHECK(row(report.agents.at(1), "agent-server")->interval == Micros{50s});
+  CHECK(row(report.agents.at(0), "agent-server")->interval == Micros{10s});
+}
+
+TEST_CASE("panes are asked for only when they can have changed") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  const auto show = [&](std::vector<TreeProcess> more) {
+    more.push_back({.pid = kServer, .parent = 1});
+    more.push_back({.pid = kTmux, .parent = 1, .name = "tmux: server"});
+    host.show(more);
+    host.loop.advance(10s);
+    host.tick();
+  };
+  show({});
+  CHECK(host.panes.calls == 0);  // no live session
+  host.add_session(agent, "s1", 200);
+  show({{.pid = 200, .parent = kTmux}});
+  CHECK(host.panes.calls == 1);
+  show({{.pid = 200, .parent = kTmux}, {.pid = 201, .parent = 200}});
+  CHECK(host.panes.calls == 1);  // the pane's own children are not tmux's
+  show({{.pid = 200, .parent = kTmux}, {.pid = 220, .parent = kTmux}});
+  CHECK(host.panes.calls == 2);
+  host.panes.panes = fail("tmux hangs");
+  show({{.pid = 200, .parent = kTmux}, {.pid = 230, .parent = kTmux}});
+  CHECK(host.panes.calls == 3);
+  CHECK(host.collector.counters().failed_pane_lists == 1);
+  show({{.pid = 200, .parent = kTmux}, {.pid = 230, .parent = kTmux}});
+  CHECK(host.panes.calls == 4);  // what failed is asked again
+  host.panes.panes = std::vector<Pane>{{.tmux_server = kTmux, .pid = 200, .session = "s1"}};
+  for (int i = 0; i < 61; ++i) {
+    show({{.pid = 200, .parent = kTmux}, {.pid = 230, .parent = kTmux}});
+  }
+  CHECK(host.panes.calls == 6);  // the one that failed again, and one after ten minutes
+}
+
+TEST_CASE("when panes cannot be listed the last good roots stand") {
+  Host host;
+  host.add_session(host.add_agent("echo", kServer), "s1", 200);
+  host.show({{.pid = kServer, .parent = 1},
+             {.pid = kTmux, .parent = 1, .name = "tmux: server"},
+             {.pid = 200, .parent = kTmux}});
+  host.tick();
+  host.panes.panes = fail("tmux hangs");
+  host.loop.advance(10s);
+  host.show({{.pid = kServer, .parent = 1},
+             {.pid = kTmux, .parent = 1, .name = "tmux: server"},
+             {.pid = 200, .parent = kTmux, .own = 2s},
+             {.pid = 210, .parent = kTmux}});
+  CHECK(row(host.tick().agents.at(0), "session:s1")->usage == Usage{2s});
+}
+
+TEST_CASE("a tick that comes while one is under way is skipped and counted") {
+  Host host;
+  host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.processes.hold = true;
+  host.collector.tick();
+  host.collector.tick();
+  CHECK(host.collector.counters().skipped_running == 1);
+  CHECK(host.processes.calls == 1);
+  host.processes.answer();
+  CHECK(host.reports.size() == 1);
+  CHECK_FALSE(host.collector.ticking());
+}
+
+TEST_CASE("a disk that hangs does not hold up the tick") {
+  Host host;
+  host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  host.files_hang = true;
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.collector.tick();
+  CHECK(host.collector.ticking());
+  host.loop.advance(1s);
+  CHECK_FALSE(host.collector.ticking());
+  CHECK(row(host.reports.back().agents.at(0), "agent-server")->usage == Usage{1s});
+}
+
+TEST_CASE("a new live session makes its agent active at once, with a look of its own") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  CHECK(host.tick().agents.at(0).status.state == AgentState::idle);
+  host.loop.advance(20s);
+  host.add_session(agent, "s1", 200);
+  host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux, .own = 1s, .start = 3610s}});
+  host.collector.reread_files(Depth::changed);
+  REQUIRE(host.reports.size() == 2);
+  CHECK_FALSE(host.reports.back().due);
+  CHECK(host.reports.back().agents.at(0).status.state == AgentState::sampling);
+  CHECK(host.collector.next_deadline() == host.clock.monotonic_now + 10s);
+  // Its files say the same again: nothing to look at.
+  host.collector.reread_files(Depth::changed);
+  CHECK(host.reports.size() == 2);
+}
+
+TEST_CASE("a gate that closes ends sampling with that tick, one that opens begins it") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  agent.gate.sampling = false;
+  agent.reason = "not a development agent";
+  ++host.fleet.version;
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  const auto& closed = host.tick();
+  CHECK(closed.agents.empty());
+  CHECK(closed.others.at(0).status.reason == "not a development agent");
+  CHECK_FALSE(host.collector.next_deadline());
+  CHECK(host.store.written.empty());
+  agent.gate.sampling = true;
+  ++host.fleet.version;
+  host.collector.reread_files(Depth::changed);
+  REQUIRE(host.collector.next_deadline());
+}
+
+TEST_CASE("an agent that leaves the registry has its ledger let go") {
+  Host host;
+  const auto id = host.add_agent("echo", kServer).identity.id;
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.tick();
+  REQUIRE(host.store.written[id].size() == 1);
+  host.fleet.agents.clear();
+  host.fleet.access.clear();
+  ++host.fleet.version;
+  host.collector.reread_files(Depth::changed);
+  host.loop.run_jobs();
+  CHECK(host.store.released[id] == 1);
+}
+
+TEST_CASE("a ledger that cannot be written makes its agent unavailable, and the others go on") {
+  Host host;
+  host.add_agent("bad", kServer);
+  host.add_agent("good", 300);
+  const auto bad = host.fleet.agents[0].identity.id;
+  host.store.before_append = [&](const LedgerKey& which) -> Result<void> {
+    return which.agent.id == bad ? Result<void>(fail("ledger is a link", Error::Kind::unavailable)) : Result<void>();
+  };
+  for (int i = 0; i < 3; ++i) {
+    host.show({{.pid = kServer, .parent = 1, .own = i * 1s}, {.pid = 300, .parent = 1, .own = i * 1s}});
+    host.tick();
+    host.loop.advance(50s);
+  }
+  const auto& agents = host.reports.back().agents;
+  CHECK(agents.at(0).status.state == AgentState::unavailable);
+  CHECK(agents.at(0).status.reason == "ledger is a link");
+  CHECK(agents.at(1).status.state == AgentState::idle);
+  CHECK(host.store.written.at(agents.at(1).identity.id).size() == 2);
+}
+
+TEST_CASE("after 10,000 ticks of a host with churn only what lives is tracked") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  std::mt19937 random(7);
+  std::vector<TreeProcess> living{{.pid = kServer, .parent = 1}, {.pid = kTmux, .parent = 1, .name = "tmux: server"}};
+  Pid next_pid = 1000;
+  int next_session = 0;
+  const auto started = [&] {
+    return std::chrono::duration_cast<Micros>(host.clock.monotonic_now.time_since_epoch()) - 1s;
+  };
+  for (int i = 0; i < 10'000; ++i) {
+    if (random() % 4 == 0) {  // a session begins
+      host.add_session(agent, "s" + std::to_string(next_session++), next_pid);
+      living.push_back({.pid = next_pid++, .parent = kTmux, .start = started()});
+    }
+    if (agent.live_sessions.size() > 5) {  // one ends
+      const auto ended = host.panes.panes->front().pid;
+      std::erase_if(living, [&](const TreeProcess& process) { return process.pid == ended; });
+      for (auto& process : living) {
+        process.parent = process.parent == ended ? 1 : process.parent;
+      }
+      host.panes.panes->erase(host.panes.panes->begin());
+      agent.live_sessions.erase(agent.live_sessions.begin());
+      ++host.fleet.version;
+    }
+    living.push_back({.pid = next_pid++, .parent = living[random() % living.size()].pid, .start = started()});
+    if (living.size() > 40) {  // any leaf but the three that stand
+      const auto at = 2 + random() % (living.size() - 2);
+      const auto pid = living[at].pid;
+      const bool is_pane = living[at].parent == kTmux;
+      const bool has_child =
+          std::any_of(living.begin(), living.end(), [&](const auto& each) { return each.parent == pid; });
+      if (!is_pane && !has_child) {
+        living.erase(living.begin() + static_cast<std::ptrdiff_t>(at));
+      }
+    }
+    host.show(living);
+    host.tick();
+    host.loop.advance(10s);
+    host.reports.clear();
+    host.store.written.clear();
+  }
+  std::size_t members = 0;
+  for (const auto& charge : host.collector.meter().last_charges().processes) {
+    const bool has_source =
+        charge.why == Attribution::root || charge.why == Attribution::parent || charge.why == Attribution::remembered;
+    members += has_source ? 1 : 0;
+  }
+  CHECK(host.collector.meter().membership().size() == members);
+  CHECK(host.collector.meter().tracked_sources() <= 1 + agent.live_sessions.size() + 1);
+}
