@@ -1,0 +1,175 @@
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <unistd.h>
+
+#include "collector/api/json_writer.h"
+#include "collector/clock.h"
+#include "collector/commands/commands.h"
+#include "collector/commands/setup.h"
+#include "collector/commands/survey.h"
+#include "collector/commands/table.h"
+#include "collector/discovery/roots.h"
+
+namespace fleetledger {
+namespace {
+
+/// What `check` says of one agent.
+struct Finding {
+  const Agent* agent = nullptr;
+  AgentStatus status;
+  std::string ledger;
+  std::vector<std::string> remarks;
+};
+
+struct Findings {
+  std::vector<Problem> problems;
+  std::vector<std::string> remarks;
+  std::shared_ptr<const Fleet> fleet = std::make_shared<const Fleet>();
+  std::vector<Finding> agents;
+};
+
+/// Whether the ledger can be read, without making it.
+AgentStatus status_with_ledger(const Agent& agent, LedgerStore& store) {
+  const AgentStatus from_files{agent.state(), agent.reason};
+  if (!agent.gate.ledger) {
+    return from_files;
+  }
+  const auto newest = store.newest_sample(ledger_of(agent));
+  return newest ? from_files : AgentStatus{AgentState::unavailable, newest.error().text};
+}
+
+/// The same steps as the daemon's: files, look, panes, roots.
+Findings find_out(const Setup& setup) {
+  Findings findings;
+  findings.problems = setup.problems;
+  for (const auto& remark : setup.remarks) {
+    findings.remarks.push_back(to_string(remark));
+  }
+  if (!setup.problems.empty()) {
+    return findings;
+  }
+  findings.fleet = read_fleet(setup);
+  const auto survey = survey_host(setup, *findings.fleet);
+  if (!survey.processes) {
+    findings.problems.push_back({setup.file, 0, "sampling.ps", survey.processes.error().text});
+  }
+  if (!survey.panes) {
+    findings.problems.push_back({setup.file, 0, "sampling.tmux", survey.panes.error().text});
+  }
+  findings.remarks.insert(findings.remarks.end(), findings.fleet->remarks.begin(), findings.fleet->remarks.end());
+
+  std::multimap<std::string, std::string> refused;
+  if (survey.processes) {
+    RootResolver resolver(geteuid());
+    const auto resolved = resolver.resolve(*findings.fleet, survey.panes.value_or(std::vector<Pane>{}),
+                                           *survey.processes, system_clock().wall());
+    refused.insert(resolved.remarks.begin(), resolved.remarks.end());
+  }
+  const auto store = open_configured_store(setup);
+  for (const auto& agent : findings.fleet->agents) {
+    Finding finding{&agent, {agent.state(), agent.reason}, {}, agent.remarks};
+    if (store) {
+      finding.status = status_with_ledger(agent, *store);
+      finding.ledger = store->describe(ledger_of(agent));
+    }
+    const auto [first, last] = refused.equal_range(agent.identity.id);
+    std::for_each(first, last, [&](const auto& entry) { finding.remarks.push_back(entry.second); });
+    findings.agents.push_back(std::move(finding));
+  }
+  return findings;
+}
+
+double days(std::chrono::seconds duration) {
+  return std::chrono::duration<double, std::chrono::days::period>(duration).count();
+}
+
+std::string json_of(const Findings& findings) {
+  JsonWriter json;
+  json.object().key("problems").array();
+  for (const auto& problem : findings.problems) {
+    json.object()
+        .field("file", problem.file)
+        .field("line", problem.line)
+        .field("key", problem.key)
+        .field("message", problem.message)
+        .end();
+  }
+  json.end().key("agents").array();
+  for (const auto& [agent, status, ledger, remarks] : findings.agents) {
+    json.object()
+        .field("id", agent->identity.id)
+        .field("name", agent->identity.name)
+        .field("path", agent->identity.path)
+        .field("state", to_string(status.state))
+        .field("reason", status.reason)
+        .field("sampleIntervalMs", std::int64_t{agent->settings.sample_interval.count()})
+        .field("idleSampleIntervalMs", std::int64_t{agent->settings.idle_sample_interval.count()})
+        .field("retentionDays", days(agent->settings.retention))
+        .field("ledger", ledger)
+        .key("remarks")
+        .array();
+    for (const auto& remark : remarks) {
+      json.value(remark);
+    }
+    json.end().end();
+  }
+  json.end().key("remarks").array();
+  for (const auto& remark : findings.remarks) {
+    json.value(remark);
+  }
+  json.end().end();
+  return json.take();
+}
+
+std::string text_of(const Findings& findings, const Setup& setup) {
+  std::string text = "config: " + setup.file + (access(setup.file.c_str(), F_OK) == 0 ? "\n" : " (none: defaults)\n");
+  for (const auto& problem : findings.problems) {
+    text += "problem: " + printable(to_string(problem)) + '\n';
+  }
+  for (const auto& remark : findings.remarks) {
+    text += "remark: " + printable(remark) + '\n';
+  }
+  if (!setup.problems.empty()) {
+    return text;
+  }
+  if (findings.agents.empty()) {
+    return text + "no agents found\n";
+  }
+  using Align = Table::Align;
+  Table table({{"AGENT", Align::left, 30},
+               {"STATE"},
+               {"ACTIVE s", Align::right},
+               {"IDLE s", Align::right},
+               {"DAYS", Align::right}});
+  for (const auto& finding : findings.agents) {
+    const auto& settings = finding.agent->settings;
+    table.row({finding.agent->identity.id, std::string(to_string(finding.status.state)),
+               fixed(static_cast<double>(settings.sample_interval.count()) / 1000, 1),
+               fixed(static_cast<double>(settings.idle_sample_interval.count()) / 1000, 1),
+               fixed(days(settings.retention), 1)});
+  }
+  text += '\n' + table.text();
+  for (const auto& finding : findings.agents) {
+    text += '\n' + finding.agent->identity.id + '\n';
+    text += "  path    " + printable(finding.agent->identity.path) + '\n';
+    text += "  ledger  " + printable(finding.ledger) + '\n';
+    text += finding.status.reason.empty() ? "" : "  why     " + printable(finding.status.reason) + '\n';
+    for (const auto& remark : finding.remarks) {
+      text += "  remark  " + printable(remark) + '\n';
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+int check_command(const CommonArguments& common) {
+  const auto setup = load_setup(common);
+  const auto findings = find_out(setup);
+  const auto text = common.json ? json_of(findings) + '\n' : text_of(findings, setup);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return findings.problems.empty() ? kExitOk : kExitBadConfig;
+}
+
+}  // namespace fleetledger

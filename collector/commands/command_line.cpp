@@ -1,0 +1,103 @@
+#include "collector/commands/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "collector/commands/commands.h"
+#include "config/values.h"
+
+namespace fleetledger {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kShortestInterval{100};
+
+/// An option whose value is a duration such as 500ms, 10s, 5m, 7d.
+template <typename Duration>
+void add_duration(CLI::App& verb, const std::string& name, Duration& into, milliseconds least,
+                  const std::string& meaning) {
+  verb.add_option_function<std::string>(
+          name,
+          [&into, least, name](const std::string& text) {
+            const auto parsed = parse_duration(text);
+            if (!parsed) {
+              throw CLI::ValidationError(name, parsed.error().text);
+            }
+            if (*parsed < least) {
+              throw CLI::ValidationError(name, "must be at least " + format_duration(least));
+            }
+            into = *parsed;
+          },
+          meaning)
+      ->type_name("DURATION");
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CommonArguments common;
+  SampleArguments sample;
+  LedgerArguments ledger;
+  std::function<int()> chosen;
+
+  CLI::App app{
+      "One collector per host that says what every AI agent and each of its sessions costs in CPU and memory,\n"
+      "and keeps it in a ledger per agent. It only observes.",
+      "fleetledger"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("fleetledger ") + FLEETLEDGER_VERSION);
+  app.footer(
+      "Durations are written 500ms, 10s, 5m, 2h, 7d. Exit codes: 0 ok, 1 failed, 2 usage, 78 bad configuration.\n"
+      "Without --config the file is $FLEETLEDGER_CONFIG or $XDG_CONFIG_HOME/fleetledger/config.yaml, if there is one.");
+
+  const auto add_verb = [&](const std::string& name, const std::string& meaning, std::function<int()> run) {
+    auto* verb = app.add_subcommand(name, meaning);
+    verb->add_option("--config", common.config, "the configuration file (YAML)")->type_name("FILE");
+    verb->add_option("--home", common.home, "stands in for the user's home")->type_name("DIR");
+    verb->callback([&chosen, run = std::move(run)] { chosen = run; });
+    return verb;
+  };
+  const auto add_json = [&](CLI::App* verb) { verb->add_flag("--json", common.json, "print JSON"); };
+  const auto add_ledger = [&](CLI::App* verb) {
+    add_json(verb);
+    verb->add_option("agent", ledger.agent, "its id, path, or name while only one agent has it")
+        ->type_name("AGENT")
+        ->required();
+    add_duration(*verb, "--since", ledger.since, milliseconds{1}, "how far to look back; default 1h");
+  };
+
+  add_verb("run", "meter all agents until SIGTERM; SIGHUP reads the configuration again",
+           [&] { return run_command(common); });
+  add_json(add_verb("check", "say what is wrong with the configuration, and what would be metered and how",
+                    [&] { return check_command(common); }));
+  add_json(add_verb("agents", "list the agents, their live sessions and their newest sample",
+                    [&] { return agents_command(common); }));
+  auto* sample_verb = add_verb("sample", "meter a few ticks in the foreground, for the agents whose gate is open",
+                               [&] { return sample_command(common, sample); });
+  add_json(sample_verb);
+  sample_verb->add_option("--ticks", sample.ticks, "how many; default 1")->check(CLI::PositiveNumber);
+  add_duration(*sample_verb, "--interval", sample.interval, kShortestInterval,
+               "between two ticks, from 100ms; default 2s");
+  sample_verb->add_flag("--record", sample.record, "write the ledgers too");
+  add_ledger(add_verb("summary", "latest, average and peak of each source of an agent",
+                      [&] { return summary_command(common, ledger); }));
+  auto* samples_verb =
+      add_verb("samples", "the newest rows of an agent's ledger", [&] { return samples_command(common, ledger); });
+  add_ledger(samples_verb);
+  samples_verb->add_option("--source", ledger.source,
+                           "of this source only: agent-server, session:ID, aggregate, orphans");
+  samples_verb->add_option("--limit", ledger.limit, "at most so many; default 200")->check(CLI::Range(1, 2000));
+  add_json(add_verb("version", "say which version this is", [&] { return version_command(common); }));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    const int code = app.exit(problem);
+    return code == 0 ? kExitOk : kExitUsage;
+  }
+  return chosen();
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,112 @@
+#include <cstdio>
+
+#include "collector/api/ledger_json.h"
+#include "collector/clock.h"
+#include "collector/commands/commands.h"
+#include "collector/commands/report_view.h"
+#include "collector/commands/setup.h"
+#include "collector/commands/table.h"
+
+namespace fleetledger {
+namespace {
+
+/// One agent's ledger, opened for reading.
+struct OpenLedger {
+  std::unique_ptr<LedgerStore> store;
+  LedgerKey key;
+  Window window;
+};
+
+/// Prints why not, and says with which exit code to end.
+tl::expected<OpenLedger, int> open_ledger(const CommonArguments& common, const LedgerArguments& arguments) {
+  const auto setup = load_good_setup(common);
+  if (!setup) {
+    return tl::unexpected(kExitBadConfig);
+  }
+  const auto fleet = read_fleet(*setup);
+  const auto* agent = find_agent(*fleet, arguments.agent);
+  if (agent == nullptr) {
+    return tl::unexpected(kExitFailed);
+  }
+  if (setup->config.storage.backend == "memory") {
+    print_error({"storage.backend is memory: its ledgers are in the running collector alone"});
+    return tl::unexpected(kExitFailed);
+  }
+  auto store = open_configured_store(*setup);
+  if (!store) {
+    return tl::unexpected(kExitFailed);
+  }
+  const double hours = std::chrono::duration<double, std::ratio<3600>>(arguments.since).count();
+  return OpenLedger{std::move(store), ledger_of(*agent), window_before(system_clock().wall(), hours)};
+}
+
+std::string count_text(const std::optional<std::uint32_t>& count) { return count ? std::to_string(*count) : "-"; }
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+}  // namespace
+
+int summary_command(const CommonArguments& common, const LedgerArguments& arguments) {
+  const auto ledger = open_ledger(common, arguments);
+  if (!ledger) {
+    return ledger.error();
+  }
+  const auto summary = ledger->store->summary(ledger->key, ledger->window.since);
+  if (!summary) {
+    return print_error(summary.error());
+  }
+  if (common.json) {
+    print(summary_json(*summary, ledger->window) + '\n');
+    return kExitOk;
+  }
+  using Align = Table::Align;
+  Table table({{"SOURCE", Align::left, 26},
+               {"CPU % NOW", Align::right},
+               {"AVG", Align::right},
+               {"PEAK", Align::right},
+               {"CPU s", Align::right},
+               {"MiB NOW", Align::right},
+               {"PEAK", Align::right},
+               {"ROWS", Align::right}});
+  for (const auto& source : summary->sources) {
+    table.row({source.source, fixed(source.newest.cpu_percent, 1), fixed(source.avg_cpu_percent, 1),
+               fixed(source.peak_cpu_percent, 1), fixed(source.usage.seconds(), 1),
+               mebibytes(static_cast<double>(source.newest.resident.value)),
+               mebibytes(static_cast<double>(source.peak_resident.value)), std::to_string(source.sample_count)});
+  }
+  print(printable(ledger->key.agent.name) + " since " + utc_text(ledger->window.since) + "; " +
+        std::to_string(summary->sample_count) + " rows in the ledger\n" + (summary->sources.empty() ? "" : "\n"));
+  print(summary->sources.empty() ? "no rows in this time\n" : table.text());
+  return kExitOk;
+}
+
+int samples_command(const CommonArguments& common, const LedgerArguments& arguments) {
+  const auto ledger = open_ledger(common, arguments);
+  if (!ledger) {
+    return ledger.error();
+  }
+  const auto samples = ledger->store->recent_samples(
+      ledger->key, {.since = ledger->window.since, .source = arguments.source, .limit = arguments.limit});
+  if (!samples) {
+    return print_error(samples.error());
+  }
+  if (common.json) {
+    print(samples_json(*samples, ledger->window, arguments.limit) + '\n');
+    return kExitOk;
+  }
+  using Align = Table::Align;
+  Table table({{"TIME"},
+               {"SOURCE", Align::left, 26},
+               {"PID", Align::right},
+               {"CPU %", Align::right},
+               {"RSS MiB", Align::right},
+               {"PROCESSES", Align::right}});
+  for (const auto& sample : *samples) {
+    table.row({utc_text(sample.ts), sample.source, std::to_string(sample.pid), fixed(sample.cpu_percent, 1),
+               mebibytes(static_cast<double>(sample.resident.value)), count_text(sample.processes)});
+  }
+  print(samples->empty() ? "no rows in this time\n" : table.text());
+  return kExitOk;
+}
+
+}  // namespace fleetledger

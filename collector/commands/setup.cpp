@@ -1,0 +1,176 @@
+#include "collector/commands/setup.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "backends/backends.h"
+#include "collector/clock.h"
+#include "collector/log.h"
+#include "config/parse_config.h"
+#include "config/paths.h"
+
+extern char** environ;
+
+namespace fleetledger {
+namespace {
+
+constexpr std::size_t kLargestConfig = std::size_t{1} << 20U;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string user_home() {
+  const auto home = variable("HOME");
+  const auto* entry = home.empty() ? getpwuid(geteuid()) : nullptr;
+  return entry == nullptr ? home : entry->pw_dir;
+}
+
+Environment our_environment() {
+  Environment ours;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const auto equals = text.find('=');
+    // FLEETLEDGER_CONFIG names the file itself: it is no key of it.
+    if (text.substr(0, 12) == "FLEETLEDGER_" && equals != std::string_view::npos &&
+        text.substr(0, equals) != "FLEETLEDGER_CONFIG") {
+      ours.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return ours;
+}
+
+std::vector<std::string_view> backend_names() {
+  std::vector<std::string_view> names;
+  for (const auto& backend : backends()) {
+    names.push_back(backend.name);
+  }
+  return names;
+}
+
+/// The operator's own file: links are followed, but at the end there is a regular file of ours or root's.
+Result<std::string> read_config_file(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) {
+    return fail(std::string("cannot be opened: ") + std::strerror(errno));
+  }
+  Result<std::string> text = std::string(kLargestConfig + 1, '\0');
+  struct stat found {};
+  if (fstat(file, &found) != 0 || !S_ISREG(found.st_mode)) {
+    text = fail("is no regular file");
+  } else if (found.st_uid != geteuid() && found.st_uid != 0) {
+    text = fail("belongs to another user");
+  } else {
+    const auto size = pread(file, text->data(), text->size(), 0);
+    if (size < 0) {
+      text = fail(std::string("cannot be read: ") + std::strerror(errno));
+    } else {
+      text->resize(static_cast<std::size_t>(size));  // one byte too many is told by parse_config
+    }
+  }
+  close(file);
+  return text;
+}
+
+void print(const std::vector<Problem>& problems, const char* prefix) {
+  for (const auto& problem : problems) {
+    std::fprintf(stderr, "%s%s\n", prefix, to_string(problem).c_str());
+  }
+}
+
+}  // namespace
+
+Setup load_setup(const CommonArguments& common) {
+  Setup setup;
+  const auto paths = user_paths({.home_option = common.home.value_or(""),
+                                 .home = user_home(),
+                                 .xdg_config_home = variable("XDG_CONFIG_HOME"),
+                                 .xdg_state_home = variable("XDG_STATE_HOME")});
+  if (!paths) {
+    setup.problems.push_back({"environment", 0, "HOME", paths.error().text});
+    return setup;
+  }
+  const auto from_environment = variable("FLEETLEDGER_CONFIG");
+  const bool named = common.config || !from_environment.empty();
+  setup.file = common.config.value_or(named ? from_environment : paths->config_file);
+
+  std::string text;
+  if (named || access(setup.file.c_str(), F_OK) == 0) {
+    auto read = read_config_file(setup.file);
+    if (!read) {
+      setup.problems.push_back({setup.file, 0, "", read.error().text});
+    } else {
+      text = std::move(*read);
+    }
+  }
+  const auto names = backend_names();
+  auto parsed = parse_config({.text = text, .file = setup.file, .environment = our_environment(), .backends = names});
+  setup.problems.insert(setup.problems.end(), parsed.problems.begin(), parsed.problems.end());
+  setup.remarks = std::move(parsed.remarks);
+  setup.config = std::move(parsed.config);
+  setup.config.storage.directory = expand_path(setup.config.storage.directory, *paths);
+  setup.places = {paths->home, paths->state, variable("TMUX_TMPDIR")};
+  return setup;
+}
+
+std::optional<Setup> load_good_setup(const CommonArguments& common) {
+  auto setup = load_setup(common);
+  print(setup.problems, "");
+  if (!setup.problems.empty()) {
+    return std::nullopt;
+  }
+  log::set_level(setup.config.log.level);
+  return setup;
+}
+
+int print_error(const Error& error) {
+  std::fprintf(stderr, "fleetledger: %s\n", error.text.c_str());
+  return kExitFailed;
+}
+
+std::unique_ptr<LedgerStore> open_configured_store(const Setup& setup) {
+  auto store = open_store(setup.config.storage.backend, {.central_directory = setup.config.storage.directory});
+  if (!store) {
+    print_error(store.error());
+    return nullptr;
+  }
+  return std::move(*store);
+}
+
+std::shared_ptr<const Fleet> read_fleet(const Setup& setup) {
+  Discovery discovery(discovery_options(setup.config, setup.places));
+  return discovery.refresh(Depth::folders, system_clock().wall());
+}
+
+const Agent* find_agent(const Fleet& fleet, const std::string& wanted) {
+  std::vector<const Agent*> found;
+  for (const auto& agent : fleet.agents) {
+    if (agent.identity.id == wanted || agent.identity.path == wanted) {
+      return &agent;
+    }
+    if (agent.identity.name == wanted) {
+      found.push_back(&agent);
+    }
+  }
+  if (found.size() == 1) {
+    return found.front();
+  }
+  std::string ids;
+  for (const auto* agent : found) {
+    ids += "\n  " + agent->identity.id;
+  }
+  print_error({found.empty()
+                   ? "no agent is called " + wanted + "; `fleetledger agents` lists them"
+                   : std::to_string(found.size()) + " agents are called " + wanted + "; name one by its id:" + ids});
+  return nullptr;
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,33 @@
+#include "collector/commands/survey.h"
+
+#include <utility>
+#include <uv.h>
+
+#include "collector/host_sources.h"
+
+namespace fleetledger {
+
+Survey survey_host(const Setup& setup, const Fleet& fleet) {
+  Survey survey{fail("look at processes: not asked"), fail("list tmux panes: not asked")};
+  uv_loop_t loop;
+  if (uv_loop_init(&loop) != 0) {
+    survey.processes = fail("look at processes: libuv could not make its loop");
+    return survey;
+  }
+  {
+    auto sources = open_host_sources(&loop, setup.config.sampling, setup.places.tmux_socket_dir,
+                                     [&] { return tmux_hints(fleet); });
+    if (!sources) {
+      survey.processes = fail(sources.error());
+    } else {
+      sources->processes->look([&](Result<ProcessTable> table) { survey.processes = std::move(table); });
+      sources->panes->list([&](Result<std::vector<Pane>> panes) { survey.panes = std::move(panes); });
+      uv_run(&loop, UV_RUN_DEFAULT);
+    }
+  }
+  uv_run(&loop, UV_RUN_DEFAULT);  // until what the sources held is closed
+  uv_loop_close(&loop);
+  return survey;
+}
+
+}  // namespace fleetledger

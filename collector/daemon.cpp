@@ -1,0 +1,309 @@
+#include "collector/daemon.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <uv.h>
+
+#include "collector/clock.h"
+#include "collector/collector.h"
+#include "collector/discovery/discovery.h"
+#include "collector/discovery/watcher.h"
+#include "collector/host_sources.h"
+#include "collector/log.h"
+#include "collector/loop/handle.h"
+#include "collector/loop/loop_runtime.h"
+#include "collector/store_lane.h"
+
+namespace fleetledger {
+namespace {
+
+/// Files are stat'ed at least this often, whatever the watches say.
+constexpr Micros kFileCheck = std::chrono::seconds{60};
+/// A burst of changes is read once.
+constexpr Micros kSettle = std::chrono::milliseconds{50};
+/// What stopping may take, ledgers included.
+constexpr Micros kStopLimit = std::chrono::milliseconds{800};
+/// How much of that a tick under way may take.
+constexpr Micros kTickGrace = std::chrono::milliseconds{400};
+
+/// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
+class Daemon {
+ public:
+  Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostSources sources,
+         std::shared_ptr<std::vector<std::string>> tmux_hints);
+
+  [[nodiscard]] Result<void> start();
+  [[nodiscard]] bool stuck() const { return stuck_; }
+
+ private:
+  void on_published(const TickReport& report);
+  void arm();
+  void on_timer();
+  void on_folder_changed(const std::string& folder);
+  void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then);
+  void on_signal(int number);
+  void reload();
+  void stop();
+  void finish();
+  UvHandle<uv_signal_t> watch_signal(int number);
+
+  uv_loop_t* loop_;
+  DaemonOptions options_;
+  const Clock& clock_ = system_clock();
+  LoopRuntime runtime_;
+  std::shared_ptr<Discovery> discovery_;
+  HostSources sources_;
+  std::shared_ptr<std::vector<std::string>> tmux_hints_;
+  StoreLane lane_;
+  Collector collector_;
+  UvHandle<uv_timer_t> timer_;
+  std::unique_ptr<Watcher> watcher_;
+  std::vector<UvHandle<uv_signal_t>> signals_;
+  std::optional<Config> reloaded_;  ///< for discovery, at its next reading
+  MonotonicTime files_checked_{};
+  std::vector<std::string> changed_folders_;  ///< told by the watcher, not read yet
+  bool stopping_ = false;
+  bool draining_ = false;
+  bool stuck_ = false;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  ///< asked by jobs that outlive us
+};
+
+Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostSources sources,
+               std::shared_ptr<std::vector<std::string>> tmux_hints)
+    : loop_(loop),
+      options_(std::move(options)),
+      runtime_(loop),
+      discovery_(std::make_shared<Discovery>(discovery_options(options_.config, options_.places))),
+      sources_(std::move(sources)),
+      tmux_hints_(std::move(tmux_hints)),
+      lane_(store, runtime_.runtime(), clock_,
+            [](const LedgerKey& ledger, const StoreLane::Health& health) {
+              log::warning_once("ledger_failed", ledger.agent.id, health.error ? health.error->text : "");
+            }),
+      collector_({
+                     .processes = *sources_.processes,
+                     .panes = *sources_.panes,
+                     .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
+                     .ledgers = options_.record ? &lane_ : nullptr,
+                     .clock = clock_,
+                     .runtime = runtime_.runtime(),
+                     .published = [this](const TickReport& report) { on_published(report); },
+                 },
+                 {.scope = options_.config.sampling.scope, .interval = options_.interval}) {}
+
+Result<void> Daemon::start() {
+  timer_ = make_handle<uv_timer_t>([this](uv_timer_t* timer) { return uv_timer_init(loop_, timer); });
+  timer_->data = this;
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    auto handle = watch_signal(number);
+    if (!handle) {
+      return fail("watch for signals: libuv refused");
+    }
+    signals_.push_back(std::move(handle));
+  }
+  watcher_ = std::make_unique<Watcher>(loop_, [this](const std::string& folder) { on_folder_changed(folder); });
+  files_checked_ = clock_.monotonic();
+  collector_.tick();
+  return {};
+}
+
+UvHandle<uv_signal_t> Daemon::watch_signal(int number) {
+  auto handle = make_handle<uv_signal_t>([this](uv_signal_t* signal) { return uv_signal_init(loop_, signal); });
+  if (!handle) {
+    return handle;
+  }
+  handle->data = this;
+  const auto on_signal = [](uv_signal_t* signal, int caught) { static_cast<Daemon*>(signal->data)->on_signal(caught); };
+  if (uv_signal_start(handle.get(), on_signal, number) != 0) {
+    handle.reset();
+  }
+  return handle;
+}
+
+void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then) {
+  files_checked_ = clock_.monotonic();
+  struct Reading {
+    std::shared_ptr<Discovery> discovery;
+    std::optional<Config> config;
+    std::vector<std::string> changed_folders;
+    std::shared_ptr<const Fleet> fleet;
+  };
+  const auto reading = std::make_shared<Reading>(
+      Reading{discovery_, std::exchange(reloaded_, std::nullopt), std::exchange(changed_folders_, {}), {}});
+  runtime_.runtime().in_pool(
+      [reading, depth, places = options_.places, wall = clock_.wall()] {
+        if (reading->config) {
+          reading->discovery->reconfigure(discovery_options(*reading->config, places));
+        }
+        reading->fleet = reading->discovery->refresh(depth, wall, reading->changed_folders);
+      },
+      [this, reading, then = std::move(then), alive = std::weak_ptr(alive_)] {
+        if (alive.expired()) {
+          return;
+        }
+        if (watcher_) {
+          watcher_->watch(reading->fleet->folders);
+          log::warning_once("watch_failed", "folders", watcher_->remark().value_or(""));
+        }
+        *tmux_hints_ = tmux_hints(*reading->fleet);
+        then(reading->fleet);
+      });
+}
+
+void Daemon::on_published(const TickReport& report) {
+  if (options_.on_tick && report.due) {
+    options_.on_tick(report);
+  }
+  if (stopping_) {
+    finish();
+  } else if (options_.stop_after && report.number >= *options_.stop_after) {
+    stop();
+  } else {
+    arm();
+  }
+}
+
+void Daemon::arm() {
+  const auto now = clock_.monotonic();
+  const auto next = std::min(collector_.next_deadline().value_or(MonotonicTime::max()), files_checked_ + kFileCheck);
+  const auto delay = std::chrono::ceil<std::chrono::milliseconds>(std::max(next - now, Micros{0})).count();
+  uv_update_time(loop_);
+  uv_timer_start(
+      timer_.get(), [](uv_timer_t* timer) { static_cast<Daemon*>(timer->data)->on_timer(); },
+      static_cast<std::uint64_t>(delay), 0);
+}
+
+void Daemon::on_timer() {
+  const auto now = clock_.monotonic();
+  const auto deadline = collector_.next_deadline();
+  if (deadline && *deadline <= now) {
+    return collector_.tick();  // the timer is armed again when it is over
+  }
+  if (now - files_checked_ >= kFileCheck) {
+    collector_.reread_files(Depth::changed);
+    files_checked_ = now;
+  }
+  arm();
+}
+
+void Daemon::on_folder_changed(const std::string& folder) {
+  const bool pending = !changed_folders_.empty();
+  if (std::find(changed_folders_.begin(), changed_folders_.end(), folder) == changed_folders_.end()) {
+    changed_folders_.push_back(folder);
+  }
+  if (pending) {
+    return;
+  }
+  runtime_.runtime().after(kSettle, [this] {
+    if (!stopping_) {
+      collector_.reread_files(Depth::changed);
+      arm();
+    }
+  });
+}
+
+void Daemon::on_signal(int number) {
+  if (number == SIGHUP) {
+    return reload();
+  }
+  log::info("stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  stop();
+}
+
+void Daemon::reload() {
+  if (!options_.reload) {
+    return;
+  }
+  auto config = options_.reload();
+  if (!config) {
+    return log::error("reload_refused", {{"reason", config.error().text}, {"config", "the old one stays in force"}});
+  }
+  const auto& storage = config->storage;
+  const auto& sampling = config->sampling;
+  if (storage.backend != options_.config.storage.backend || storage.directory != options_.config.storage.directory ||
+      sampling.ps != options_.config.sampling.ps || sampling.tmux != options_.config.sampling.tmux ||
+      sampling.timeout != options_.config.sampling.timeout) {
+    log::warning("reload_incomplete",
+                 {{"reason",
+                   "storage.backend, storage.directory, sampling.ps, sampling.tmux and sampling.timeout take "
+                   "effect at the next start"}});
+  }
+  log::set_level(config->log.level);
+  collector_.set_options({.scope = sampling.scope, .interval = options_.interval});
+  options_.config = *config;
+  reloaded_ = std::move(*config);
+  log::info("reloaded");
+  collector_.reread_files(Depth::folders);
+  arm();
+}
+
+void Daemon::stop() {
+  if (stopping_) {
+    return;
+  }
+  stopping_ = true;
+  uv_timer_stop(timer_.get());
+  watcher_.reset();
+  runtime_.runtime().after(kStopLimit, [this] {
+    stuck_ = true;
+    uv_stop(loop_);
+  });
+  if (collector_.ticking()) {
+    runtime_.runtime().after(kTickGrace, [this] { finish(); });
+  } else {
+    finish();
+  }
+}
+
+void Daemon::finish() {
+  if (!std::exchange(draining_, true)) {
+    lane_.drain([this] { uv_stop(loop_); });
+  }
+}
+
+}  // namespace
+
+DiscoveryOptions discovery_options(const Config& config, const Places& places) {
+  return {
+      .config = config.discovery,
+      .defaults = {.sample_interval = config.sampling.sample_interval,
+                   .idle_sample_interval = config.sampling.idle_sample_interval,
+                   .retention = config.storage.retention,
+                   .location = config.storage.location},
+      .home = places.home,
+      .user = geteuid(),
+  };
+}
+
+Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store) {
+  uv_loop_t loop;
+  if (uv_loop_init(&loop) != 0) {
+    return fail("start: libuv could not make its loop");
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  Result<Ended> ended = Ended::stopped;
+  const auto hints = std::make_shared<std::vector<std::string>>();
+  auto sources =
+      open_host_sources(&loop, options.config.sampling, options.places.tmux_socket_dir, [hints] { return *hints; });
+  if (!sources) {
+    ended = fail(sources.error());
+  } else {
+    Daemon daemon(&loop, std::move(options), store, std::move(*sources), hints);
+    if (const auto started = daemon.start(); !started) {
+      ended = fail(started.error());
+    } else {
+      uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    if (daemon.stuck()) {
+      return Ended::store_stuck;
+    }
+  }
+  uv_run(&loop, UV_RUN_DEFAULT);  // until every handle is closed and every child reaped
+  uv_loop_close(&loop);
+  return ended;
+}
+
+}  // namespace fleetledger
