@@ -371,14 +371,12 @@ TEST_CASE("after 10,000 ticks of a host with churn only what lives is tracked") 
       agent.live_sessions.erase(agent.live_sessions.begin());
       ++host.fleet.version;
     }
-    living.push_back({.pid = next_pid++, .parent = living[random() % living.size()].pid, .start = started()});
-    if (living.size() > 40) {  // any leaf but the three that stand
-      const auto at = 2 + random() % (living.size() - 2);
+    const auto parent = living[random() % living.size()].pid;  // tmux's own children are panes, and those stay
+    living.push_back({.pid = next_pid++, .parent = parent == kTmux ? kServer : parent, .start = started()});
+    for (auto at = living.size(); at-- > 2 && living.size() > 40;) {  // leaves go, the youngest first
       const auto pid = living[at].pid;
-      const bool is_pane = living[at].parent == kTmux;
-      const bool has_child =
-          std::any_of(living.begin(), living.end(), [&](const auto& each) { return each.parent == pid; });
-      if (!is_pane && !has_child) {
+      const auto is_child = [pid](const TreeProcess& each) { return each.parent == pid; };
+      if (living[at].parent != kTmux && std::none_of(living.begin(), living.end(), is_child)) {
         living.erase(living.begin() + static_cast<std::ptrdiff_t>(at));
       }
     }
@@ -394,6 +392,8 @@ TEST_CASE("after 10,000 ticks of a host with churn only what lives is tracked") 
         charge.why == Attribution::root || charge.why == Attribution::parent || charge.why == Attribution::remembered;
     members += has_source ? 1 : 0;
   }
+  REQUIRE(living.size() < 60);
+  CHECK(members > 5);
   CHECK(host.collector.meter().membership().size() == members);
   CHECK(host.collector.meter().tracked_sources() <= 1 + agent.live_sessions.size() + 1);
 }
