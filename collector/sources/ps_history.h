@@ -30,10 +30,12 @@ struct OwnProcess {
 ///
 /// How good: ps says whole seconds (s) and a share (u, to 0.001 %) of an age that it says in whole seconds as well. So
 /// a total is u x age where that lies inside s, and everything that narrows the age is used: that ages and totals are
-/// whole ticks (young processes), that s bounds age by s / u, and what earlier looks said of the same start. Where the
-/// share is capped (above 99 %) %cpu stands in for totals with reaped children; without, the reaped time last seen is
-/// taken off. The share's own step is 0.01 ms a second of age: 36 ms at an hour, a whole second (the floor: what
-/// cputimes says) from about a day on.
+/// whole ticks (within 20 s of the start), that s bounds age by s / u, what earlier looks said of the same start, and
+/// that the look before would have shown it. Measured on simulated looks 2 s apart, median and 90 % of the error of
+/// one tick's usage: 0 and 0.01 s up to ten minutes of age, 0.01 and 0.03 s at an hour, where the step of the share is
+/// 0.036 s; 0.2 and 0.5 s at a day, where it is 0.9 s and little more than s is left. Above 99 % ps caps the share and
+/// %cpu stands in, without decimals from 100 % on: 0.15 and 0.5 s for processes busy on several cores at once.
+/// Never off by a second, and errors do not add up: what one look misses the next has.
 class PsHistory {
  public:
   explicit PsHistory(OwnProcess own) : own_(own) {}
