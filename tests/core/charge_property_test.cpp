@@ -49,7 +49,8 @@ struct Stand {
 
 class History {
  public:
-  History(std::uint32_t seed, Kind kind) : kind_(kind), random_(seed), host_(kind.all_waited_for ? 60 : 40) {
+  History(std::uint32_t seed, Kind kind)
+      : kind_(kind), random_(seed), most_(8 + static_cast<std::size_t>(pick(24))), host_(static_cast<Pid>(most_) + 8) {
     tmux_ = host_.spawn(1);
     roots_.tmux_servers.push_back(tmux_);
     for (int agent = 0; agent < 2; ++agent) {
@@ -127,7 +128,7 @@ class History {
                           : std::optional{living[static_cast<std::size_t>(pick(static_cast<int>(living.size())))]};
   }
   [[nodiscard]] bool runs(const ProcessKey& key) const { return host_.alive(key) && !host_.at(key.pid).zombie; }
-  [[nodiscard]] bool crowded() const { return host_.processes().size() > 30; }
+  [[nodiscard]] bool crowded() const { return host_.processes().size() > most_; }
 
   ProcessKey spawn(Pid parent) {
     ++births;
@@ -417,6 +418,7 @@ class History {
 
   Kind kind_;
   std::mt19937 random_;
+  std::size_t most_;  ///< about so many processes at once; pids are hardly more, and so are soon used again
   KernelModel host_;
   ProcessKey tmux_;
   std::map<ProcessKey, Stand> stands_;

@@ -153,6 +153,7 @@ TEST_CASE("a process that is older than the last look and was not in it is a bas
   meter.look({{.pid = 10}, {.pid = 11, .parent = 10, .own = 60s, .start = 50s}});
   CHECK(meter.usage(kServer) == 0s);
   CHECK(meter.process(11).why == Attribution::nobody);
+  CHECK(meter.process(11).usage == Usage{});
   SECTION("from the next look on it follows its parent") {
     meter.look({{.pid = 10}, {.pid = 11, .parent = 10, .own = 61s, .start = 50s}});
     CHECK(meter.usage(kServer) == 1s);
@@ -249,15 +250,20 @@ TEST_CASE("where it cannot be told which children were waited for, too little is
 
 TEST_CASE("a group that is killed at once leaves nothing behind and nothing twice") {
   Meter meter;
-  meter.root(10, kServer);
+  meter.root(10, kServer).root(30, kOther);
   meter.look({{.pid = 1},
               {.pid = 10, .parent = 1},
               {.pid = 20, .parent = 10, .own = 1s},
               {.pid = 21, .parent = 20, .own = 5s},
-              {.pid = 22, .parent = 20, .own = 6s}});
-  // 10 reaped 20, pid 1 reaped the two others; each had spent 100 ms more.
-  meter.look({{.pid = 1, .reaped = 11'200ms}, {.pid = 10, .parent = 1, .reaped = 1100ms}});
+              {.pid = 22, .parent = 20, .own = 6s},
+              {.pid = 30, .parent = 1},
+              {.pid = 31, .parent = 30, .own = 50ms}});
+  // 10 reaped 20, pid 1 reaped the two others; each had spent 100 ms more. 31 has ended as well.
+  meter.look({{.pid = 1, .reaped = 11'200ms},
+              {.pid = 10, .parent = 1, .reaped = 1100ms},
+              {.pid = 30, .parent = 1, .reaped = 50ms}});
   CHECK(meter.usage(kServer) == 100ms);
+  CHECK(meter.usage(kOther) == 0s);
   CHECK(meter.nobodys() == 200ms);
 }
 
@@ -329,16 +335,17 @@ TEST_CASE("what is nobody's stays nobody's when an agent's process adopts it") {
 }
 
 TEST_CASE("a pid that is used again is another process") {
+  const auto total = GENERATE(3s, 50s);  // below and above its predecessor's
   Meter meter;
   meter.root(10, kServer);
   meter.look({{.pid = 1}, {.pid = 10, .parent = 1}, {.pid = 11, .parent = 10, .own = 40s}, {.pid = 20, .parent = 1}});
   meter.look({{.pid = 1},
               {.pid = 10, .parent = 1, .reaped = 41s},
               {.pid = 20, .parent = 1},
-              {.pid = 11, .parent = 20, .own = 3s, .start = 105s}});
+              {.pid = 11, .parent = 20, .own = total, .start = 105s}});
   CHECK(meter.usage(kServer) == 1s);
   CHECK(meter.process(11).why == Attribution::nobody);
-  CHECK(meter.process(11).usage == Usage{3s});
+  CHECK(meter.process(11).usage == Usage{total});
   CHECK(meter.membership.size() == 1);
 }
 
@@ -379,6 +386,16 @@ TEST_CASE("a root that is claimed late is charged what it and its tree spent sin
   meter.look({{.pid = 1}, {.pid = 10, .parent = 1, .own = 51s}, {.pid = 11, .parent = 10, .own = 22s}});
   CHECK(meter.usage(kServer) == 3s);
   CHECK(meter.source(kServer).processes == 2);
+}
+
+TEST_CASE("a root that is claimed late and was not seen before is a baseline") {
+  Meter meter;
+  meter.look({{.pid = 1}});
+  meter.root(10, kServer, 50s).look({{.pid = 1}, {.pid = 10, .parent = 1, .own = 60s, .start = 50s}});
+  CHECK(meter.source(kServer).processes == 1);
+  CHECK(meter.usage(kServer) == 0s);
+  meter.look({{.pid = 1}, {.pid = 10, .parent = 1, .own = 61s, .start = 50s}});
+  CHECK(meter.usage(kServer) == 1s);
 }
 
 TEST_CASE("a root that descends from another agent's root is its own agent's") {
@@ -633,7 +650,7 @@ TEST_CASE("what is coarse gets the benefit of its resolution, and own time is ch
     CHECK(meter.usage(kServer) == 0s);
   }
   SECTION("not below own time less the resolution") {
-    meter.look({{.pid = 10, .own = 15s, .reaped = 2s}});
+    meter.look({{.pid = 10, .own = 15s, .reaped = 1s}});
     CHECK(meter.usage(kServer) == 4s);
   }
   SECTION("where it is too much for the room, nobody waited for it") {
