@@ -528,6 +528,15 @@ TEST_CASE("what a tmux server reaps while no session ends is nobody's") {
   CHECK(meter.charges.unattributed == Usage{});
 }
 
+TEST_CASE("a tmux server that is a root itself keeps what it reaps, and hands its source down") {
+  Meter meter;
+  meter.tmux(5).root(5, kServer).root(10, kSession);
+  meter.look({{.pid = 5}, {.pid = 10, .parent = 5, .own = 4s}, {.pid = 11, .parent = 5}});
+  meter.look({{.pid = 5, .reaped = 5s}, {.pid = 11, .parent = 5, .own = 2s}});
+  CHECK(meter.usage(kServer) == 3s);
+  CHECK(meter.usage(kSession) == 0s);
+}
+
 TEST_CASE("panes of several tmux servers that end at once are told apart") {
   Meter meter;
   meter.tmux(5).tmux(6).root(10, kSession).root(20, kOther);
