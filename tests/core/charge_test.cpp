@@ -723,6 +723,17 @@ TEST_CASE("with scope process a root is charged its own time and its children ar
   }
 }
 
+TEST_CASE("with scope process nothing is remembered, and own time that goes back is nothing") {
+  Meter meter;
+  meter.scope = Scope::process;
+  meter.root(10, kServer).look({{.pid = 10, .own = 5s}, {.pid = 11, .parent = 10}});
+  meter.look({{.pid = 10, .own = 4s, .reaped = 9s}, {.pid = 11, .parent = 10}});
+  CHECK(meter.usage(kServer) == 0s);
+  meter.no_root(10).look({{.pid = 10, .own = 5s, .reaped = 9s}, {.pid = 11, .parent = 10}});
+  CHECK(meter.charges.sources.empty());
+  CHECK(meter.membership.size() == 0);
+}
+
 TEST_CASE("a circle among parents, or a process that is its own parent, ends no walk and hands nothing down") {
   Meter meter;
   meter.root(10, kServer);
