@@ -556,6 +556,13 @@ TEST_CASE("the last of a pane whose session had ended before goes to the orphans
   CHECK(meter.membership.size() == 0);
 }
 
+TEST_CASE("a session that ended and spent nothing more has no row") {
+  Meter meter;
+  meter.tmux(5).root(10, kSession).look({{.pid = 5}, {.pid = 10, .parent = 5, .own = 4s}});
+  meter.look({{.pid = 5, .reaped = 4s}});
+  CHECK(meter.charges.sources.empty());
+}
+
 TEST_CASE("pid 1 as an agent's server is a root and hands its source down; what was a session's stays the agent's") {
   Meter meter;
   meter.tmux(5).root(1, kServer).root(10, kSession);
@@ -721,6 +728,15 @@ TEST_CASE("with scope process a root is charged its own time and its children ar
     CHECK(meter.charges.sources.size() == 2);
     CHECK(meter.charges.unattributed == Usage{});
   }
+}
+
+TEST_CASE("with scope process a root that was not seen before is a baseline") {
+  Meter meter;
+  meter.scope = Scope::process;
+  meter.look({{.pid = 1}});
+  meter.root(10, kServer, 50s).look({{.pid = 1}, {.pid = 10, .parent = 1, .own = 60s, .start = 50s}});
+  CHECK(meter.source(kServer).processes == 1);
+  CHECK(meter.usage(kServer) == 0s);
 }
 
 TEST_CASE("with scope process nothing is remembered, and own time that goes back is nothing") {
