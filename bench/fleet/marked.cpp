@@ -1,6 +1,5 @@
 #include "bench/fleet/marked.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
