@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/backends/ledgers.h"
+#include "tests/backends/sqlite/peer.h"
 #include "tests/backends/sqlite/plain_sqlite.h"
 
 namespace fleetledger::test {
@@ -257,6 +258,31 @@ TEST_CASE("a folder that cannot be written refuses writes, and gives its rows to
   }
   must(store->append(ledger, tick({sample(kNoon, "a")})));
   CHECK(must(store->sample_count(ledger)) == 3);
+}
+
+TEST_CASE("where rows wait in a -wal that cannot be read without writing, they are missed loudly or not at all") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo");
+  const auto store = host.store();
+  Peer writer({"store", ledger.agent.path});
+  REQUIRE(writer.read(20) == 20);
+  writer.kill();
+  const std::int64_t rows = must(store->sample_count(ledger));
+  REQUIRE(rows >= 60);
+  REQUIRE(fs::file_size(store->describe(ledger) + "-wal") > 0);
+  fs::remove(store->describe(ledger) + "-shm");
+  const ReadOnlyFolder locked(ledger.agent.path + "/.instar/server-data");
+  if (!locked) {
+    WARN("skipped: root may not mount here, and modes do not bind it");
+    return;
+  }
+  const auto read = store->sample_count(ledger);
+  if (read) {
+    CHECK(*read == rows);
+  } else {
+    CHECK(read.error().kind == Error::Kind::unavailable);
+    CHECK_THAT(read.error().text, Contains("cannot be opened"));
+  }
 }
 
 TEST_CASE("on a full disk an append fails whole and works again once there is room") {
