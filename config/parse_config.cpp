@@ -269,8 +269,9 @@ void read_environment(Config& config, const ConfigSource& source, Findings& find
     const std::string_view nearest = nearest_word(std::string_view(name).substr(kVariablePrefix.size()), endings);
     const std::string near =
         nearest.empty() ? "" : "; did you mean \"" + std::string(kVariablePrefix).append(nearest) + "\"?";
-    const bool of_ours = std::any_of(sections.begin(), sections.end(),
-                                     [&](const std::string& section) { return name.starts_with(section); });
+    const bool of_ours = std::any_of(sections.begin(), sections.end(), [&unknown = name](const std::string& section) {
+      return unknown.starts_with(section);
+    });
     if (of_ours || !near.empty()) {
       findings.problem(0, key_text(name), "unknown variable" + near);
     } else {
