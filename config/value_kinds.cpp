@@ -153,7 +153,7 @@ ValueKind<std::string> program() {
   return {.form = "name or path", .read = read_program, .show = [](const std::string& value) { return value; }};
 }
 
-ValueKind<std::vector<std::string>> list_of(ValueKind<std::string> kind) {
+ValueKind<std::vector<std::string>> list_of(const ValueKind<std::string>& kind) {
   const auto read = [kind](const YamlNode& node, std::string_view key,
                            Findings& findings) -> std::optional<std::vector<std::string>> {
     if (node.kind != YamlNode::Kind::list) {

@@ -60,7 +60,7 @@ struct DurationBounds {
 [[nodiscard]] ValueKind<std::string> path();
 /// The name of a program, or where it is.
 [[nodiscard]] ValueKind<std::string> program();
-[[nodiscard]] ValueKind<std::vector<std::string>> list_of(ValueKind<std::string> kind);
+[[nodiscard]] ValueKind<std::vector<std::string>> list_of(const ValueKind<std::string>& kind);
 [[nodiscard]] ValueKind<std::chrono::milliseconds> duration(DurationBounds bounds);
 /// Likewise; a fraction of a second is a problem.
 [[nodiscard]] ValueKind<std::chrono::seconds> whole_seconds(DurationBounds bounds);
