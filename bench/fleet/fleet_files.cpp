@@ -18,7 +18,6 @@
 namespace fleetledger::fleet {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
 constexpr int kFirstPort = 4040;
