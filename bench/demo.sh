@@ -39,8 +39,8 @@ YAML
 cat <<'TEXT'
 Starting three agents with three sessions each (CPU in percent of one core):
   echo        flat:20 short tools, one after another    deep:20 chains of shells     steady:25 evenly busy
-  scout       detached:15 a child that left its shell   unwaited:15 tools that       leaker:1 MiB more each second
-                                                        nobody waits for
+  scout       detached:15 a child that goes on without  unwaited:15 tools that       leaker:1 MiB more each second
+              its shell                                 nobody waits for
   archivist   idle, idle, steady:5; no development agent, so its gate is closed: shown as off
 TEXT
 

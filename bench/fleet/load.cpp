@@ -76,15 +76,16 @@ void deep(LoadProcess& self, double percent, Bursts& bursts) {
 }
 
 void detached(LoadProcess& self, double percent, Bursts& bursts) {
+  // Long enough for a collector to have seen the child below its shell, and for it to go on alone after that.
+  constexpr auto kShellLife = 8s;
   self.repeat_at(100, [&] {
     const auto seed = static_cast<std::uint64_t>(bursts.number(1, 1 << 30));
-    const auto life = bursts.between(500ms, 1500ms);
-    self.run_reparented("server ) 1 (", [&](LoadProcess& child) {
+    const auto life = bursts.between(20s, 40s);
+    self.run_reparented("server ) 1 (", kShellLife, [&](LoadProcess& child) {
       setsid();
       Bursts own(seed);
       const auto start = steady_clock::now();
-      Micros burned{0};
-      while (!child.stopped() && burned < life) {
+      for (Micros burned{0}; !child.stopped() && steady_clock::now() < start + life;) {
         const auto burst = own.between(10ms, 50ms);
         child.burn(burst);
         burned += burst;
@@ -131,7 +132,7 @@ void work(LoadProcess& self, const LoadOptions& options) {
       });
     case LoadKind::reparented:
       return self.repeat_at(parameter, [&] {
-        self.run_reparented("tool", [&, cpu = bursts.tool()](LoadProcess& child) { tool(child, cpu); });
+        self.run_reparented("tool", 0ms, [&, cpu = bursts.tool()](LoadProcess& child) { tool(child, cpu); });
       });
     case LoadKind::detached:
       return detached(self, parameter, bursts);

@@ -20,7 +20,7 @@ enum class LoadKind {
   deep,        ///< likewise, but each a chain of three to five shells, every one waiting for the next
   unwaited,    ///< short children with SIGCHLD ignored: the kernel reaps them, their time reaches nobody
   reparented,  ///< short children by a double fork: pid 1 (or a subreaper) inherits and reaps them
-  detached,    ///< a child that calls setsid and outlives the shell that started it; a new one when it has ended
+  detached,    ///< a child that calls setsid and outlives its shell, which ends after 8 s; a new one after 20-40 s
   leaker,      ///< memory that grows to a cap; the parameter is MiB per second
   long_child,  ///< "long": one child, busy until the end
 };

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/fleet/pidfd.h"
+
 namespace fleetledger::fleet {
 namespace {
 
@@ -44,11 +46,14 @@ int poll_timeout(SteadyTime until) {
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
 }
 
-/// Waits for a child of ours and says what the kernel charged it and those that it had waited for.
-std::int64_t reap(pid_t pid) {
+/// Waits for a child of ours and says what the kernel charged it and those that it had waited for; with WNOHANG in
+/// `flags` nothing while it lives.
+std::optional<std::int64_t> reap(pid_t pid, int flags) {
   rusage usage{};
-  while (wait4(pid, nullptr, 0, &usage) < 0 && errno == EINTR) {
+  pid_t reaped = 0;
+  while ((reaped = wait4(pid, nullptr, flags, &usage)) < 0 && errno == EINTR) {
   }
+  if (reaped == 0) return std::nullopt;
   return nanos_of(usage.ru_utime) + nanos_of(usage.ru_stime);
 }
 
@@ -111,7 +116,20 @@ void LoadProcess::repeat_at(double percent, const std::function<void()>& work) {
   }
 }
 
-LoadProcess::Child LoadProcess::start(const char* name, Parting parting, const Body& body) {
+void LoadProcess::be_shell(pid_t child, int write_end, std::chrono::milliseconds life) {
+  close(write_end);
+  prctl(PR_SET_NAME, "sh");
+  Meter memory(account_);
+  memory.publish_resident();
+  std::array<pollfd, 2> fds{pollfd{pidfd_open(child, 0), POLLIN, 0}, pollfd{stop_fd_, POLLIN, 0}};
+  poll(fds.data(), fds.size(), static_cast<int>(life.count()));
+  // It does not wait for the child, so that what the kernel says of it when it is reaped is its own use alone.
+  memory.withdraw_resident();
+  _exit(EXIT_SUCCESS);
+}
+
+LoadProcess::Child LoadProcess::start(const char* name, Parting parting, std::chrono::milliseconds shell_life,
+                                      const Body& body) {
   std::array<int, 2> ends{-1, -1};
   if (pipe(ends.data()) != 0) std::abort();
   const pid_t parent = getpid();
@@ -122,16 +140,14 @@ LoadProcess::Child LoadProcess::start(const char* name, Parting parting, const B
     return {pid, ends[0]};
   }
   close(ends[0]);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(EXIT_FAILURE);
   if (parting == Parting::reparented) {
-    // This is the shell: it keeps no account, since whoever reaps it adds all of it.
-    prctl(PR_SET_NAME, "sh");
     pid = fork();
-    if (pid != 0) _exit(pid < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+    if (pid < 0) _exit(EXIT_FAILURE);
+    if (pid > 0) be_shell(pid, ends[1], shell_life);
     const pid_t self = getpid();
     if (write(ends[1], &self, sizeof self) != sizeof self) _exit(EXIT_FAILURE);
-  } else {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(EXIT_FAILURE);
   }
   prctl(PR_SET_NAME, name);
   signal(SIGCHLD, SIG_DFL);
@@ -143,7 +159,7 @@ LoadProcess::Child LoadProcess::start(const char* name, Parting parting, const B
   _exit(EXIT_SUCCESS);
 }
 
-void LoadProcess::await_end(const Child& child) {
+void LoadProcess::await_end(const Child& child, const std::function<void()>& meanwhile) {
   pid_t running = child.pid;
   auto kill_at = SteadyTime::max();
   for (;;) {
@@ -167,6 +183,7 @@ void LoadProcess::await_end(const Child& child) {
       kill_at = steady_clock::now() + kStopGrace;
     }
     write_row_if_due();
+    meanwhile();
   }
   close(child.ended);
 }
@@ -174,9 +191,9 @@ void LoadProcess::await_end(const Child& child) {
 void LoadProcess::run_child(const char* name, const Body& body) {
   const std::int64_t total_before = account_.cpu_nanos();
   const std::int64_t own_before = meter_.cpu_nanos();
-  const Child child = start(name, Parting::waited, body);
-  await_end(child);
-  const std::int64_t kernel_says = reap(child.pid);
+  const Child child = start(name, Parting::waited, {}, body);
+  await_end(child, [] {});
+  const std::int64_t kernel_says = reap(child.pid, 0).value_or(0);
   if (rows_ != nullptr) {
     // Only the first process knows that all other entries since then were made below this child.
     const std::int64_t own_share = meter_.cpu_nanos() - own_before;
@@ -188,14 +205,22 @@ void LoadProcess::run_child(const char* name, const Body& body) {
 
 void LoadProcess::run_unwaited(const char* name, const Body& body) {
   signal(SIGCHLD, SIG_IGN);
-  await_end(start(name, Parting::ignored, body));
+  await_end(start(name, Parting::ignored, {}, body), [] {});
   publish();
 }
 
-void LoadProcess::run_reparented(const char* name, const Body& body) {
-  const Child child = start(name, Parting::reparented, body);
-  account_.add_cpu_nanos(reap(child.pid));
-  await_end(child);
+void LoadProcess::run_reparented(const char* name, std::chrono::milliseconds shell_life, const Body& body) {
+  const Child child = start(name, Parting::reparented, shell_life, body);
+  bool shell_lives = true;
+  const auto reap_shell = [&](int flags) {
+    if (!shell_lives) return;
+    const auto used = reap(child.pid, flags);
+    if (!used) return;
+    account_.add_cpu_nanos(*used);
+    shell_lives = false;
+  };
+  await_end(child, [&] { reap_shell(WNOHANG); });
+  reap_shell(0);
   publish();
 }
 

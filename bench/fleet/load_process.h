@@ -41,8 +41,9 @@ class LoadProcess {
   void run_child(const char* name, const Body& body);
   /// The same with SIGCHLD ignored: returns when the child has ended, and nobody has waited for it.
   void run_unwaited(const char* name, const Body& body);
-  /// Through a shell that starts the child and ends at once: returns when the child has ended, reaped by pid 1.
-  void run_reparented(const char* name, const Body& body);
+  /// Through a shell that starts the child and ends after `shell_life`, or when the child does: returns when the child
+  /// has ended, reaped by pid 1.
+  void run_reparented(const char* name, std::chrono::milliseconds shell_life, const Body& body);
 
  private:
   struct Child {
@@ -51,8 +52,10 @@ class LoadProcess {
                      ///< all below it have ended
   };
   enum class Parting { waited, ignored, reparented };
-  Child start(const char* name, Parting parting, const Body& body);
-  void await_end(const Child& child);
+  Child start(const char* name, Parting parting, std::chrono::milliseconds shell_life, const Body& body);
+  [[noreturn]] void be_shell(pid_t child, int write_end, std::chrono::milliseconds life);
+  /// `meanwhile`: called now and then.
+  void await_end(const Child& child, const std::function<void()>& meanwhile);
   void write_row_if_due();
 
   TruthAccount& account_;

@@ -120,9 +120,13 @@ void Meter::publish_resident() {
   published_bytes_ = now;
 }
 
-void Meter::finish() {
+void Meter::withdraw_resident() {
   account_.add_resident(-published_bytes_);
   published_bytes_ = 0;
+}
+
+void Meter::finish() {
+  withdraw_resident();
   publish_cpu();
 }
 

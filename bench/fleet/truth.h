@@ -51,7 +51,8 @@ class Meter {
 
   void publish_cpu();  ///< adds the CPU time since the last call
   void publish_resident();
-  void finish();  ///< the last entry of a process: takes its memory out again
+  void withdraw_resident();
+  void finish();  ///< the last entries of a process: its CPU time, and its memory out again
 
   [[nodiscard]] std::int64_t cpu_nanos() const { return published_nanos_; }
 
