@@ -6,7 +6,9 @@
 #include <unistd.h>
 #include <utility>
 
+#include "collector/host_reading.h"
 #include "collector/log.h"
+#include "collector/snapshot_maker.h"
 
 namespace fleetledger {
 namespace {
@@ -74,9 +76,12 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::set<std::string> panes_wanted;
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
-  TickReport report;     ///< being made
-  TickReport published;  ///< the last whole one
+  std::map<std::string, WallTime> newest_rows;  ///< handed to ledgers, by agent id
+  TickReport report;                            ///< being made
+  TickReport published;                         ///< the last whole one
   SelfUsage self_before = read_self_usage();
+  SnapshotMaker snapshots;
+  std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
   std::optional<MonotonicTime> folders_listed;
   bool reading_files = false;
   bool session_began = false;  ///< since the last look was asked for
@@ -101,6 +106,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void measure(Tick& tick);
   std::vector<std::string> take_due();
   void append(const ResolvedRoots& resolved, WallTime wall);
+  void take_snapshot(const ResolvedRoots& resolved);
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
 };
@@ -252,6 +258,7 @@ void Collector::State::measure(Tick& tick) {
   meter.look(std::move(table), resolved);
   session_began = false;
   append(resolved, wall);
+  take_snapshot(resolved);
   publish(tick);
 }
 
@@ -274,6 +281,7 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
       }
       if (parts.ledgers != nullptr) {
         counters.rows += said.samples.size();
+        newest_rows[agent.identity.id] = wall;
         parts.ledgers->append(ledger_of(agent), {said.samples, {}, wall - agent.settings.retention});
       }
     }
@@ -285,6 +293,25 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
       report.others.push_back({agent.identity, status_of(agent), {}});
     }
   }
+}
+
+void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
+  auto taken = snapshots.make(*fleet, resolved, meter, read_host());
+  taken.ts = report.ts;
+  for (std::size_t i = 0; i < taken.agents.size(); ++i) {
+    auto& agent = taken.agents[i];
+    agent.status = status_of(fleet->agents[i]);
+    const auto newest = newest_rows.find(agent.identity.id);
+    agent.newest_row = newest == newest_rows.end() ? std::nullopt : std::optional{newest->second};
+    if (const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id)) {
+      agent.ledger = *health;
+    }
+  }
+  std::erase_if(newest_rows, [&](const auto& entry) {
+    return std::none_of(fleet->agents.begin(), fleet->agents.end(),
+                        [&](const Agent& agent) { return agent.identity.id == entry.first; });
+  });
+  snapshot = std::make_shared<const Snapshot>(std::move(taken));
 }
 
 void Collector::State::publish(Tick& tick) {
@@ -340,5 +367,6 @@ const Meter& Collector::meter() const { return state_->meter; }
 const CollectorCounters& Collector::counters() const { return state_->counters; }
 AgentStatus Collector::status_of(const Agent& agent) const { return state_->status_of(agent); }
 const TickReport& Collector::last_report() const { return state_->published; }
+const std::shared_ptr<const Snapshot>& Collector::snapshot() const { return state_->snapshot; }
 
 }  // namespace fleetledger

@@ -14,6 +14,7 @@
 #include "collector/meter.h"
 #include "collector/runtime.h"
 #include "collector/schedule.h"
+#include "collector/snapshot.h"
 #include "collector/sources/pane_source.h"
 #include "collector/sources/process_source.h"
 #include "collector/store_lane.h"
@@ -65,6 +66,8 @@ class Collector {
   [[nodiscard]] const CollectorCounters& counters() const;
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
   [[nodiscard]] const TickReport& last_report() const;
+  /// What the last good look said; an empty one before that. Replaced, never changed.
+  [[nodiscard]] const std::shared_ptr<const Snapshot>& snapshot() const;
 
  private:
   struct State;

@@ -75,16 +75,13 @@ struct HostNow {
   std::vector<OtherProgram> top_others;  ///< at most three, by usage, then by name
 };
 
-/// What the last good look said of the whole host, with everything that answers need of it. Immutable.
+/// What the last good look said of the whole host. Immutable once published. Counters, failures and what the collector
+/// itself costs are in TickReport and CollectorCounters.
 struct Snapshot {
-  WallTime ts{};
-  std::uint64_t tick = 0;
+  WallTime ts{};  ///< 1970 before the first look
   std::size_t processes = 0;
   std::vector<AgentNow> agents;  ///< by id, those with a closed gate included
   HostNow host;
-  SelfUsage self;
-  CollectorCounters counters;
-  std::optional<std::string> failure;  ///< why the look after this one failed
 };
 
 }  // namespace fleetledger

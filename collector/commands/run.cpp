@@ -11,9 +11,9 @@
 namespace fleetledger {
 namespace {
 
-/// A ledger that stays open takes three descriptors; the usual soft limit of 1024 is meant for select().
+/// A ledger that stays open takes four descriptors; the usual soft limit of 1024 is meant for select().
 void raise_descriptor_limit() {
-  constexpr rlim_t kEnough = 8192;
+  constexpr rlim_t kEnough = 16384;
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kEnough) {
     limit.rlim_cur = std::min(limit.rlim_max, kEnough);

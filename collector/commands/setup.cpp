@@ -1,11 +1,13 @@
 #include "collector/commands/setup.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -80,6 +82,15 @@ Result<std::string> read_config_file(const std::string& path) {
   return text;
 }
 
+/// How many ledgers may stay open: each takes four descriptors, and two thirds of them are for other things.
+std::size_t open_ledgers() {
+  constexpr rlim_t kMost = 1024;
+  constexpr rlim_t kLimitPerLedger = 12;
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<std::size_t>(std::clamp<rlim_t>(limit.rlim_cur / kLimitPerLedger, 1, kMost));
+}
+
 void print(const std::vector<Problem>& problems, const char* prefix) {
   for (const auto& problem : problems) {
     std::fprintf(stderr, "%s%s\n", prefix, to_string(problem).c_str());
@@ -137,7 +148,10 @@ int print_error(const Error& error) {
 }
 
 std::unique_ptr<LedgerStore> open_configured_store(const Setup& setup) {
-  auto store = open_store(setup.config.storage.backend, {.central_directory = setup.config.storage.directory});
+  StoreOptions options;
+  options.central_directory = setup.config.storage.directory;
+  options.open_ledgers = open_ledgers();
+  auto store = open_store(setup.config.storage.backend, options);
   if (!store) {
     print_error(store.error());
     return nullptr;

@@ -25,7 +25,7 @@
 // then it is unattributed.
 
 using namespace fleetledger;
-using fleetledger::testing::KernelModel;
+using fleetledger::test::KernelModel;
 
 namespace {
 

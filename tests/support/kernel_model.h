@@ -7,7 +7,7 @@
 
 #include "core/process_table.h"
 
-namespace fleetledger::testing {
+namespace fleetledger::test {
 
 /// A model of how a kernel keeps processes and their CPU time: pids are used again, a child that ended is a zombie
 /// until it is waited for, its time then moves to who waited, and children of the dead go to the nearest living
@@ -121,4 +121,4 @@ class KernelModel {
   Micros now_{1'000'000};
 };
 
-}  // namespace fleetledger::testing
+}  // namespace fleetledger::test
