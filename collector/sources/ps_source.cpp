@@ -1,7 +1,6 @@
 #include "collector/sources/ps_source.h"
 
 #include <array>
-#include <charconv>
 #include <fcntl.h>
 #include <optional>
 #include <string_view>
@@ -11,6 +10,7 @@
 
 #include "collector/clock.h"
 #include "collector/sources/child.h"
+#include "collector/sources/proc_stat.h"
 #include "collector/sources/program.h"
 #include "collector/sources/ps_history.h"
 #include "collector/sources/ps_parser.h"
@@ -18,7 +18,7 @@
 namespace fleetledger {
 namespace {
 
-/// When we were started, as the kernel counts it: field 22 of /proc/self/stat, in ticks. Nothing where that is absent.
+/// When we were started, as the kernel counts it: /proc/self/stat. Nothing where that is absent.
 std::optional<BootTime> own_start(Micros tick) {
   std::array<char, 1024> buffer{};
   const int file = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
@@ -27,18 +27,8 @@ std::optional<BootTime> own_start(Micros tick) {
   }
   const auto got = ::read(file, buffer.data(), buffer.size());
   ::close(file);
-  std::string_view text(buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-  // The name may hold anything; the last ')' ends it and field 3 comes next.
-  text.remove_prefix(std::min(text.rfind(')'), text.size()));
-  for (int field = 2; field < 22; ++field) {
-    text.remove_prefix(std::min(text.find(' '), text.size()));
-    text.remove_prefix(std::min<std::size_t>(1, text.size()));
-  }
-  std::int64_t ticks = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), ticks).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  return BootTime{ticks * tick};
+  const auto stat = parse_proc_stat({buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0});
+  return stat ? std::optional(BootTime{stat->start_ticks * tick}) : std::nullopt;
 }
 
 OwnProcess own_process() {

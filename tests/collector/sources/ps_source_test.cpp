@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collector/sources/procfs_source.h"
 #include "collector/sources/program.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_loop.h"
@@ -164,6 +165,35 @@ TEST_CASE_METHOD(Fixture, "real CPU times are never off by a second and mostly r
   }
   std::sort(errors.begin(), errors.end());
   CHECK(errors[errors.size() / 2] <= 60ms);
+}
+
+TEST_CASE_METHOD(Fixture, "ps and /proc agree on starts, parents and times of every process that both show") {
+  auto ps = source();
+  const auto proc = make_procfs_source();
+  REQUIRE(proc);
+  const auto before = look(**proc);
+  const auto by_ps = look(*ps);
+  const auto after = look(**proc);
+  REQUIRE(before);
+  REQUIRE(by_ps);
+  REQUIRE(after);
+  std::size_t compared = 0;
+  for (const auto& exact : before->readings()) {
+    const auto* later = after->find(exact.key);
+    const auto* reading = by_ps->find(exact.key.pid);
+    if (later == nullptr || reading == nullptr || reading->parent != exact.parent) {
+      continue;
+    }
+    ++compared;
+    INFO("pid " << exact.key.pid);
+    CHECK(std::chrono::abs(reading->key.start - exact.key.start) <= 1s);
+    CHECK(reading->own.since_start() > exact.own.since_start() - 1s);
+    CHECK(reading->own.since_start() < later->own.since_start() + 1s);
+    CHECK(reading->with_reaped.since_start() > exact.with_reaped.since_start() - 1s);
+    CHECK(reading->with_reaped.since_start() < later->with_reaped.since_start() + 1s);
+    CHECK(reading->owner == exact.owner);
+  }
+  CHECK(compared >= 3);
 }
 
 TEST_CASE_METHOD(Fixture, "a zombie is shown as one, with its name and without memory") {
