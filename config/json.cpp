@@ -85,6 +85,8 @@ struct JsonDocument::Content {
 
 Result<JsonDocument> JsonDocument::parse(std::string_view text) {
   if (text.empty()) return fail("it is empty", Error::Kind::invalid);
+  // The parser takes a NUL for the end; a crash of the host can leave a tail of them.
+  if (text.find('\0') != std::string_view::npos) return fail("it is not JSON: it holds a NUL", Error::Kind::invalid);
   auto content = std::make_shared<Content>();
   content->document.Parse<kFlags>(text.data(), text.size());
   if (content->document.HasParseError()) {

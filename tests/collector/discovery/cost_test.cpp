@@ -1,0 +1,131 @@
+#include <catch2/catch.hpp>
+#include <cstdarg>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "collector/discovery/discovery.h"
+#include "tests/collector/discovery/fake_home.h"
+
+// What a look costs is counted where it leaves the program: these stand before the C library's own.
+
+namespace {
+
+struct Calls {
+  std::map<std::string, int, std::less<>> stats;   // by the name as it was given
+  std::map<std::string, int, std::less<>> opened;  // files, not folders
+  int all = 0;
+};
+
+Calls calls;
+
+void count(std::map<std::string, int, std::less<>>& names, const char* name) {
+  ++calls.all;
+  ++names[name];
+}
+
+}  // namespace
+
+extern "C" int fstatat(int folder, const char* name, struct stat* status, int flags) noexcept {
+  count(calls.stats, name);
+  return static_cast<int>(syscall(SYS_newfstatat, folder, name, status, flags));
+}
+
+extern "C" int openat(int folder, const char* name, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  ++calls.all;
+  if ((flags & O_DIRECTORY) == 0) ++calls.opened[name];
+  return static_cast<int>(syscall(SYS_openat, folder, name, flags, mode));
+}
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+
+namespace {
+
+Calls calls_of(Discovery& discovery, Depth depth = Depth::changed, const std::vector<std::string>& folders = {}) {
+  calls = {};
+  static_cast<void>(discovery.refresh(depth, wall(), folders));
+  return calls;
+}
+
+}  // namespace
+
+TEST_CASE("files are opened again only when they changed") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  home.write_registry();
+  home.write_session(path, "a", "running");
+  Discovery discovery(home.options());
+  const Calls first = calls_of(discovery);
+  CHECK(first.opened.at("registry.json") == 1);
+  CHECK(first.opened.at("config.json") == 1);
+  CHECK(first.opened.at("a.json") == 1);
+  CHECK(calls_of(discovery).opened.empty());
+  CHECK(calls_of(discovery, Depth::folders).opened.empty());
+
+  home.write_session(path, "a", "running", R"(,"x":1)");
+  const Calls session = calls_of(discovery);
+  CHECK(session.opened.size() == 1);
+  CHECK(session.opened.at("a.json") == 1);
+  home.write_registry();
+  CHECK(calls_of(discovery).opened.size() == 1);
+  write_file(path + "/.instar/config.json", "half writ");
+  CHECK(calls_of(discovery).opened.size() == 1);
+  CHECK(calls_of(discovery).opened.empty());  // a bad file too is read once
+}
+
+TEST_CASE("hundreds of ended session files cost nothing at a tick, and are not read again when the folder is listed") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  home.write_registry();
+  home.write_session(path, "live", "running");
+  Discovery discovery(home.options());
+  static_cast<void>(calls_of(discovery));
+  const int without = calls_of(discovery).all;
+
+  for (int i = 0; i < 300; ++i) home.write_session(path, "ended" + std::to_string(i), "completed");
+  CHECK(calls_of(discovery).opened.size() == 300);
+  const Calls tick = calls_of(discovery);
+  CHECK(tick.all == without);
+  CHECK(tick.opened.empty());
+  CHECK(tick.stats.count("ended7.json") == 0);
+  CHECK(tick.stats.at("live.json") == 1);
+
+  const Calls listing = calls_of(discovery, Depth::changed, {path + "/.instar/state/sessions"});
+  CHECK(listing.opened.empty());
+  CHECK(listing.stats.at("ended7.json") == 1);
+
+  home.write_session(path, "ended7", "failed");
+  const Calls rewritten = calls_of(discovery, Depth::folders);
+  CHECK(rewritten.opened.size() == 1);
+  CHECK(calls_of(discovery).all == without);
+}
+
+TEST_CASE("a new file in a folder is found without a watch, at the next tick") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  home.write_registry();
+  for (int i = 0; i < 10; ++i) home.write_session(path, "ended" + std::to_string(i), "completed");
+  Discovery discovery(home.options());
+  static_cast<void>(calls_of(discovery));
+  home.write_session(path, "new", "running");
+  CHECK(calls_of(discovery).opened.size() == 1);
+}
+
+TEST_CASE("a tick looks at no session file of an agent that is not metered") {
+  FakeHome home;
+  const std::string path = home.add("echo", "{}");
+  home.write_registry();
+  home.write_session(path, "a", "running");
+  Discovery discovery(home.options());
+  CHECK(calls_of(discovery).stats.count("a.json") == 0);
+}

@@ -1,0 +1,153 @@
+#include "collector/discovery/watcher.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <uv.h>
+
+#include "tests/collector/discovery/fake_home.h"
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+
+namespace {
+
+/// A loop, and a watcher on it that remembers what it was told.
+class WatcherTest {
+ public:
+  std::multiset<std::string> changed;
+  TemporaryFolder folder;
+
+  explicit WatcherTest(std::size_t most = Watcher::kMostFolders) {
+    REQUIRE(uv_loop_init(&loop_) == 0);
+    watcher_ = std::make_unique<Watcher>(
+        &loop_, [this](const std::string& path) { changed.insert(path); }, most);
+  }
+  WatcherTest(const WatcherTest&) = delete;
+  WatcherTest& operator=(const WatcherTest&) = delete;
+  ~WatcherTest() {
+    watcher_.reset();
+    uv_run(&loop_, UV_RUN_DEFAULT);
+    CHECK(uv_loop_close(&loop_) == 0);
+  }
+
+  Watcher& watcher() { return *watcher_; }
+
+  void wait_for(const std::string& path) {
+    while (changed.count(path) == 0) uv_run(&loop_, UV_RUN_ONCE);
+    changed.clear();
+  }
+  /// All events that the kernel has by now.
+  void drain() { uv_run(&loop_, UV_RUN_NOWAIT); }
+
+  std::string make_folder(const std::string& name) {
+    std::filesystem::create_directories(folder / name);
+    return folder / name;
+  }
+
+ private:
+  uv_loop_t loop_{};
+  std::unique_ptr<Watcher> watcher_;
+};
+
+}  // namespace
+
+TEST_CASE("a registry replaced by a rename, a config and a session rewritten in place are told") {
+  WatcherTest test;
+  const std::string home = test.make_folder("home");
+  const std::string sessions = test.make_folder("sessions");
+  write_file(home + "/config.json", "{}");
+  write_file(sessions + "/a.json", "{}");
+  test.watcher().watch({{home, false}, {sessions, true}});
+  CHECK(test.watcher().watching() == 2);
+  CHECK_FALSE(test.watcher().remark());
+
+  write_file(home + "/registry.tmp", "{}");
+  std::filesystem::rename(home + "/registry.tmp", home + "/registry.json");
+  test.wait_for(home);
+  test.drain();
+  test.changed.clear();
+  write_file(home + "/config.json", "{ }");
+  test.wait_for(home);
+  write_file(sessions + "/a.json", "{ }");
+  test.wait_for(sessions);
+  test.drain();
+  test.changed.clear();
+  write_file(sessions + "/b.json", "{}");
+  test.wait_for(sessions);
+  test.drain();
+  test.changed.clear();
+  std::filesystem::remove(sessions + "/b.json");
+  test.wait_for(sessions);
+}
+
+TEST_CASE("other files in a watched folder are not told") {
+  WatcherTest test;
+  const std::string home = test.make_folder("home");
+  const std::string sessions = test.make_folder("sessions");
+  test.watcher().watch({{home, false}, {sessions, true}});
+  write_file(home + "/noise.json", "{}");
+  write_file(sessions + "/noise.txt", "{}");
+  std::filesystem::create_directory(home + "/server-data");
+  write_file(home + "/config.json", "{}");  // the events come in order: this is the first that matters
+  test.wait_for(home);
+  test.drain();
+  CHECK(test.changed.count(sessions) == 0);
+}
+
+TEST_CASE("a folder that appears later is watched from the next call on") {
+  WatcherTest test;
+  const std::vector<WatchedFolder> folders{{test.folder / "late", true}};
+  test.watcher().watch(folders);
+  CHECK(test.watcher().watching() == 0);
+  CHECK_FALSE(test.watcher().remark());
+  const std::string late = test.make_folder("late");
+  test.watcher().watch(folders);
+  CHECK(test.watcher().watching() == 1);
+  write_file(late + "/a.json", "{}");
+  test.wait_for(late);
+}
+
+TEST_CASE("a folder that was removed and made again is told and watched again") {
+  WatcherTest test;
+  const std::string path = test.make_folder("sessions");
+  const std::vector<WatchedFolder> folders{{path, true}};
+  test.watcher().watch(folders);
+  std::filesystem::remove_all(path);
+  test.wait_for(path);
+  test.drain();
+  CHECK(test.watcher().watching() == 0);
+  test.make_folder("sessions");
+  test.watcher().watch(folders);
+  CHECK(test.watcher().watching() == 1);
+  test.changed.clear();
+  write_file(path + "/a.json", "{}");
+  test.wait_for(path);
+}
+
+TEST_CASE("a folder that is no longer handed in is no longer watched") {
+  WatcherTest test;
+  const std::string one = test.make_folder("one");
+  const std::string two = test.make_folder("two");
+  test.watcher().watch({{one, true}, {two, true}});
+  test.watcher().watch({{two, true}});
+  CHECK(test.watcher().watching() == 1);
+  write_file(one + "/a.json", "{}");
+  write_file(two + "/a.json", "{}");
+  test.wait_for(two);
+  CHECK(test.changed.count(one) == 0);
+}
+
+TEST_CASE("more folders than allowed are left to the looks, and a remark says so") {
+  WatcherTest test(2);
+  std::vector<WatchedFolder> folders;
+  for (const char* name : {"a", "b", "c"}) folders.push_back({test.make_folder(name), true});
+  test.watcher().watch(folders);
+  CHECK(test.watcher().watching() == 2);
+  REQUIRE(test.watcher().remark());
+  CHECK_THAT(*test.watcher().remark(), Catch::Contains("more than 2 folders"));
+  folders.pop_back();
+  test.watcher().watch(folders);
+  CHECK_FALSE(test.watcher().remark());
+}
