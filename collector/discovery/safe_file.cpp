@@ -203,12 +203,12 @@ Result<std::optional<Folder>> open_instar(const std::string& path) {
 FileLook look_at_file(const Folder& folder, const std::string& name, const FileLimits& limits, WallTime now,
                       FileMark& mark) {
   using Outcome = FileLook::Outcome;
-  const auto failed = [&mark](const Error& error) {
-    mark.again = error.kind == Error::Kind::busy;
+  const auto failed = [&mark](const Error& error, bool again) {
+    mark.again = again;
     return FileLook{Outcome::failed, {}, error.text};
   };
   const auto identity = folder.stat(name);
-  if (!identity) return failed(identity.error());
+  if (!identity) return failed(identity.error(), true);
   if (!*identity) {
     mark = {};
     return {Outcome::missing, {}, {}};
@@ -216,7 +216,7 @@ FileLook look_at_file(const Folder& folder, const std::string& name, const FileL
   if (!mark.again && mark.seen == **identity) return {};
   mark.seen = **identity;
   auto file = folder.read(name, limits);
-  if (!file) return failed(file.error());
+  if (!file) return failed(file.error(), file.error().kind == Error::Kind::busy);
   if (!*file) {
     mark = {};
     return {Outcome::missing, {}, {}};

@@ -29,6 +29,22 @@ std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/dev/fd"), {}));
 }
 
+/// While it lives we are nobody: root is let through everywhere.
+class WithoutRoot {
+ public:
+  WithoutRoot() {
+    if (root_) REQUIRE(::seteuid(65'534) == 0);
+  }
+  ~WithoutRoot() {
+    if (root_) CHECK(::seteuid(0) == 0);
+  }
+  WithoutRoot(const WithoutRoot&) = delete;
+  WithoutRoot& operator=(const WithoutRoot&) = delete;
+
+ private:
+  bool root_ = ::geteuid() == 0;
+};
+
 }  // namespace
 
 TEST_CASE("a file is read whole up to its limit and refused one byte above") {
@@ -194,4 +210,23 @@ TEST_CASE("without descriptors a file is not refused for good but tried again") 
   REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
   CHECK(failed.outcome == FileLook::Outcome::failed);
   CHECK(look_at_file(folder, "f", limits(), wall(), mark).text == "x");
+}
+
+TEST_CASE("a file behind a folder that was closed to us for a while is read again when it is open") {
+  const WithoutRoot nobody;
+  const TemporaryFolder temporary;
+  write_file(temporary / "f", "x");
+  const Folder folder = open_folder(temporary.path());
+  FileMark mark;
+  const auto look = [&] { return look_at_file(folder, "f", limits(), wall(), mark); };
+  CHECK(look().text == "x");
+  REQUIRE(::chmod(temporary.path().c_str(), 0) == 0);
+  CHECK(look().reason == "Permission denied");
+  REQUIRE(::chmod(temporary.path().c_str(), 0700) == 0);
+  CHECK(look().text == "x");
+  REQUIRE(::chmod((temporary / "f").c_str(), 0) == 0);
+  CHECK(look().reason == "Permission denied");
+  REQUIRE(::chmod((temporary / "f").c_str(), 0600) == 0);
+  CHECK(look().text == "x");
+  CHECK(look().outcome == FileLook::Outcome::unchanged);
 }
