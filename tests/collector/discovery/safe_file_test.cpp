@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 
 #include "tests/collector/discovery/fake_home.h"
@@ -202,6 +204,7 @@ TEST_CASE("without descriptors a file is not refused for good but tried again") 
   write_file(temporary / "f", "x");
   const Folder folder = open_folder(temporary.path());
   FileMark mark;
+  const std::string reason = std::system_category().message(EMFILE);
   rlimit old{};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &old) == 0);
   const rlimit none{.rlim_cur = 0, .rlim_max = old.rlim_max};
@@ -209,6 +212,7 @@ TEST_CASE("without descriptors a file is not refused for good but tried again") 
   const FileLook failed = look_at_file(folder, "f", limits(), wall(), mark);
   REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
   CHECK(failed.outcome == FileLook::Outcome::failed);
+  CHECK(failed.reason == reason);
   CHECK(look_at_file(folder, "f", limits(), wall(), mark).text == "x");
 }
 
