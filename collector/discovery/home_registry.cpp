@@ -17,8 +17,6 @@ bool HomeRegistry::refresh(Uid user, WallTime now) {
     current_.good.reset();
     changed |= legacy_.refresh(instar, "port-registry.json", limits, now, parse_port_registry);
     if (legacy_.missing) legacy_.good.reset();
-  } else {
-    legacy_ = {};
   }
   return changed;
 }

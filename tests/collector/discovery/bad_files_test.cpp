@@ -209,6 +209,10 @@ TEST_CASE("no folder below an agent may be a link") {
   const Agent linked_instar = discovery.refresh(Depth::folders, wall())->agents.at(0);
   CHECK(linked_instar.state() == AgentState::unreadable);
   CHECK_THAT(linked_instar.reason, Catch::Contains("not a folder, or a link"));
+
+  std::filesystem::remove(path + "/.instar");
+  std::filesystem::rename(path + "/instar", path + "/.instar");
+  CHECK(discovery.refresh(Depth::changed, wall())->agents.at(0).state() == AgentState::sampling);
 }
 
 TEST_CASE("names of session files that cannot be ids are refused") {

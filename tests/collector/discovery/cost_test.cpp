@@ -108,6 +108,10 @@ TEST_CASE("hundreds of ended session files cost nothing at a tick, and are not r
   const Calls rewritten = calls_of(discovery, Depth::folders);
   CHECK(rewritten.opened.size() == 1);
   CHECK(calls_of(discovery).all == without);
+
+  home.write_session(path, "live", "completed");
+  CHECK(calls_of(discovery).opened.size() == 1);
+  CHECK(calls_of(discovery, Depth::folders).opened.empty());
 }
 
 TEST_CASE("a new file in a folder is found without a watch, at the next tick") {

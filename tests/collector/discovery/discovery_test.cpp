@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <map>
+#include <sys/stat.h>
 
 #include "tests/collector/discovery/fake_home.h"
 
@@ -88,6 +90,24 @@ TEST_CASE("agents of one name stay apart") {
   CHECK(fleet->agents[0].identity.id != fleet->agents[1].identity.id);
 }
 
+TEST_CASE("of two agents with one id only one is metered, and the other is remarked on") {
+  FakeHome home;
+  // Ids have 32 bits of a hash: among so many paths two have the same.
+  std::map<std::string, std::string> places;
+  const std::string folder = home.path() + "/agents/";
+  for (int i = 0; home.entries.size() < 2; ++i) {
+    const std::string place = std::to_string(i);
+    const auto [same, is_new] = places.emplace(agent_id("echo", folder + place), place);
+    if (is_new) continue;
+    home.add("echo", "{}", same->second);
+    home.add("echo", "{}", place);
+  }
+  home.write_registry();
+  const auto fleet = Discovery(home.options()).refresh(Depth::changed, wall());
+  CHECK(fleet->agents.size() == 1);
+  CHECK(mentions(fleet->remarks, "is that of another one: skipped"));
+}
+
 TEST_CASE("an agent joins and leaves with the registry") {
   FakeHome home;
   const std::string one = home.add("one");
@@ -126,6 +146,8 @@ TEST_CASE("a registry that disappears takes its agents with it, and the legacy o
   const auto none = discovery.refresh(Depth::changed, wall());
   CHECK(none->agents.empty());
   CHECK(mentions(none->remarks, "registry.json\": it does not exist"));
+  write_file(home.registry(), "half writ");
+  CHECK(discovery.refresh(Depth::changed, wall())->agents.empty());  // what was gone does not come back
 }
 
 TEST_CASE("a home without Instar has no agents and becomes one with when Instar comes") {
@@ -385,6 +407,27 @@ TEST_CASE("a file that just changed is read again at the next look, whatever its
   CHECK(session_ids(discovery.refresh(Depth::changed, wall(0s))->agents.at(0)).empty());
   home.write_session(path, "a", "starting");
   CHECK(session_ids(discovery.refresh(Depth::changed, wall(0s))->agents.at(0)) == Ids{"a"});
+}
+
+TEST_CASE("an ended file that just changed is looked at again though its folder has long been the same") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  const std::string file = home.session_path(path, "a");
+  home.write_registry();
+  home.write_session(path, "a", "completed");
+  const auto changed_ns = [](const std::string& of) {
+    struct stat status {};
+    REQUIRE(::stat(of.c_str(), &status) == 0);
+    return std::chrono::seconds{status.st_ctim.tv_sec} + std::chrono::nanoseconds{status.st_ctim.tv_nsec};
+  };
+  const auto folder_changed = changed_ns(std::filesystem::path(file).parent_path());
+  while (changed_ns(file) < folder_changed + 5ms) home.write_session(path, "a", "completed");
+  // At this moment the file is young and the folder is not.
+  const WallTime now{std::chrono::floor<std::chrono::milliseconds>(changed_ns(file)) + 1'999ms};
+  Discovery discovery(home.options());
+  CHECK(discovery.refresh(Depth::changed, now)->agents.at(0).live_sessions.empty());
+  home.write_session(path, "a", "running");
+  CHECK(discovery.refresh(Depth::changed, now)->agents.at(0).live_sessions.size() == 1);
 }
 
 TEST_CASE("of several files that name one tmux session the newest that is not superseded is the session") {

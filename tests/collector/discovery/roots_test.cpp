@@ -182,6 +182,32 @@ TEST_CASE("a recycled pid is not the server, and a new server is a new source") 
   CHECK(second.named[0].claim.source > first.named[0].claim.source);
 }
 
+TEST_CASE("the registry's other pid is the server, though the one before still lives") {
+  RootResolver resolver(kUser);
+  Fleet host = fleet({agent("/a", {}, 10)});
+  const ProcessTable look = table({process(10, 1), process(11, 1)});
+  CHECK(resolver.resolve(host, {}, look, kNow).named.at(0).pid == 10);
+  host.agents[0].server_pid = 11;
+  CHECK(resolver.resolve(host, {}, look, kNow).named.at(0).pid == 11);
+  host.agents[0].server_pid.reset();
+  CHECK(resolver.resolve(host, {}, look, kNow).named.empty());
+}
+
+TEST_CASE("an agent whose gate was closed for a while keeps its number and gets new sources") {
+  RootResolver resolver(kUser);
+  Fleet host = fleet({agent("/a", {session("s")}, 10)});
+  const std::vector<Pane> panes{pane(20, "tmux-s")};
+  const ProcessTable look = table({process(10, 1), process(20, kTmux)});
+  const auto before = resolver.resolve(host, panes, look, kNow).named;
+  host.agents[0].gate.sampling = false;
+  CHECK(resolver.resolve(host, panes, look, kNow).named.empty());
+  host.agents[0].gate.sampling = true;
+  const auto after = resolver.resolve(host, panes, look, kNow).named;
+  REQUIRE(after.size() == 2);
+  CHECK(after[0].claim.agent == before[0].claim.agent);
+  CHECK(after[0].claim.source > before[1].claim.source);
+}
+
 TEST_CASE("claims stay the same while their sources live and are never given again") {
   RootResolver resolver(kUser);
   const Agent one = agent("/a", {session("s")}, 10);
