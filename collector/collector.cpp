@@ -84,7 +84,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
   std::optional<MonotonicTime> folders_listed;
   bool reading_files = false;
-  bool session_began = false;  ///< since the last look was asked for
+  std::optional<Depth> read_again;  ///< asked for while files were being read
+  bool session_began = false;       ///< since the last look was asked for
   bool closed = false;
 
   /// The tick under way.
@@ -99,7 +100,9 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void tick();
   void read_files(Depth depth, std::function<void()> then);
   void adopt(std::shared_ptr<const Fleet> now);
+  void reread_files(Depth depth);
   void look_if_session_began();
+  void log_changes(const Fleet& now) const;
   void arrived(const std::shared_ptr<Tick>& tick);
   void list_panes(const std::shared_ptr<Tick>& tick);
   [[nodiscard]] bool panes_may_have_changed(const ProcessTable& table) const;
@@ -148,9 +151,13 @@ void Collector::State::read_files(Depth depth, std::function<void()> then) {
   }
   parts.read_fleet(depth, [self = shared_from_this(), then = std::move(then)](std::shared_ptr<const Fleet> now) {
     self->reading_files = false;
-    if (!self->closed) {
-      self->adopt(std::move(now));
-      then();
+    if (self->closed) {
+      return;
+    }
+    self->adopt(std::move(now));
+    then();
+    if (const auto again = std::exchange(self->read_again, std::nullopt)) {
+      self->reread_files(*again);
     }
   });
 }
@@ -163,6 +170,7 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   const auto wanted = wanted_sessions(*now);
   session_began = session_began || !std::includes(before.begin(), before.end(), wanted.begin(), wanted.end());
 
+  log_changes(*now);
   const auto moment = parts.clock.monotonic();
   std::set<std::string> metered;
   std::set<std::string> known;
@@ -187,6 +195,14 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   fleet = std::move(now);
 }
 
+void Collector::State::reread_files(Depth depth) {
+  if (reading_files) {
+    read_again = read_again == Depth::folders ? Depth::folders : depth;
+    return;
+  }
+  read_files(depth, [self = shared_from_this()] { self->look_if_session_began(); });
+}
+
 void Collector::State::look_if_session_began() {
   if (!session_began || closed) {
     return;
@@ -195,6 +211,27 @@ void Collector::State::look_if_session_began() {
     parts.runtime.after(kLookAgain, [self = shared_from_this()] { self->look_if_session_began(); });
   } else {
     tick();
+  }
+}
+
+void Collector::State::log_changes(const Fleet& now) const {
+  std::map<std::string, AgentState> before;
+  for (const auto& agent : fleet->agents) {
+    before.emplace(agent.identity.id, agent.state());
+  }
+  for (const auto& agent : now.agents) {
+    const auto known = before.find(agent.identity.id);
+    if (known == before.end() || known->second != agent.state()) {
+      log::info(
+          "agent",
+          {{"id", agent.identity.id}, {"state", std::string(to_string(agent.state()))}, {"reason", agent.reason}});
+    }
+    if (known != before.end()) {
+      before.erase(known);
+    }
+  }
+  for (const auto& [id, state] : before) {
+    log::info("agent", {{"id", id}, {"state", std::string(to_string(AgentState::gone))}});
   }
 }
 
@@ -265,6 +302,9 @@ void Collector::State::measure(Tick& tick) {
 std::vector<std::string> Collector::State::take_due() {
   auto due = schedule.take_due(parts.clock.monotonic());
   counters.skipped_late += due.skipped;
+  if (due.skipped > 0) {
+    log::warning("deadlines_skipped", {{"count", std::to_string(due.skipped)}, {"reason", "the tick came too late"}});
+  }
   deadlines_answered += due.agents.empty() ? 0 : 1;
   report.due = report.due || !due.agents.empty();
   return std::move(due.agents);
@@ -350,9 +390,7 @@ Collector::~Collector() { state_->closed = true; }
 
 void Collector::tick() { state_->tick(); }
 
-void Collector::reread_files(Depth depth) {
-  state_->read_files(depth, [self = state_] { self->look_if_session_began(); });
-}
+void Collector::reread_files(Depth depth) { state_->reread_files(depth); }
 
 std::optional<MonotonicTime> Collector::next_deadline() const { return state_->schedule.next(); }
 

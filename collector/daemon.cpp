@@ -22,8 +22,9 @@ namespace {
 
 /// Files are stat'ed at least this often, whatever the watches say.
 constexpr Micros kFileCheck = std::chrono::seconds{60};
-/// A burst of changes is read once.
+/// A burst of changes is read once, and a steady stream of them once a second.
 constexpr Micros kSettle = std::chrono::milliseconds{50};
+constexpr Micros kBetweenRereads = std::chrono::seconds{1};
 /// What stopping may take, ledgers included.
 constexpr Micros kStopLimit = std::chrono::milliseconds{800};
 /// How much of that a tick under way may take.
@@ -64,6 +65,7 @@ class Daemon {
   std::vector<UvHandle<uv_signal_t>> signals_;
   std::optional<Config> reloaded_;  ///< for discovery, at its next reading
   MonotonicTime files_checked_{};
+  MonotonicTime reread_{};                    ///< because of a change
   std::vector<std::string> changed_folders_;  ///< told by the watcher, not read yet
   bool stopping_ = false;
   bool draining_ = false;
@@ -197,8 +199,10 @@ void Daemon::on_folder_changed(const std::string& folder) {
   if (pending) {
     return;
   }
-  runtime_.runtime().after(kSettle, [this] {
+  const auto wait = std::max(kSettle, reread_ + kBetweenRereads - clock_.monotonic());
+  runtime_.runtime().after(wait, [this] {
     if (!stopping_) {
+      reread_ = clock_.monotonic();
       collector_.reread_files(Depth::changed);
       arm();
     }

@@ -30,12 +30,15 @@ struct Host {
   std::vector<TickReport> reports;
   int readings = 0;
   bool files_hang = false;
+  std::function<void(std::shared_ptr<const Fleet>)> hanging;  ///< whom the files' reader is to answer
   Collector collector{{.processes = processes,
                        .panes = panes,
                        .read_fleet =
                            [this](Depth, auto then) {
                              ++readings;
-                             if (!files_hang) {
+                             if (files_hang) {
+                               hanging = then;
+                             } else {
                                then(std::make_shared<const Fleet>(fleet));
                              }
                            },
@@ -268,6 +271,24 @@ TEST_CASE("a disk that hangs does not hold up the tick") {
   host.loop.advance(1s);
   CHECK_FALSE(host.collector.ticking());
   CHECK(row(host.reports.back().agents.at(0), "agent-server")->usage == Usage{1s});
+}
+
+TEST_CASE("a change that is told while files are being read is read afterwards") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  host.files_hang = true;
+  host.collector.reread_files(Depth::changed);
+  const auto before = std::make_shared<const Fleet>(host.fleet);
+  host.add_session(agent, "s1", 200);
+  host.collector.reread_files(Depth::changed);
+  CHECK(host.readings == 2);
+  host.files_hang = false;
+  host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux}});
+  host.hanging(before);
+  CHECK(host.readings == 4);  // the change, and the look that it asked for
+  CHECK(host.collector.fleet()->agents.at(0).live_sessions.size() == 1);
 }
 
 TEST_CASE("a new live session makes its agent active at once, with a look of its own") {
