@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/agent.h"
+#include "core/ledger_queries.h"
 #include "core/result.h"
 #include "core/sample.h"
 #include "core/units.h"
@@ -21,43 +22,6 @@ struct LedgerKey {
 
 [[nodiscard]] inline LedgerKey ledger_of(const Agent& agent) { return {agent.identity, agent.settings.location}; }
 
-/// Latest, average and peak of one source over a window. Averages are means over rows, not rounded.
-struct SourceSummary {
-  std::string source;
-  Sample newest;
-  double avg_cpu_percent = 0;
-  double peak_cpu_percent = 0;
-  double avg_resident = 0;  ///< bytes
-  Bytes peak_resident;
-  std::int64_t sample_count = 0;  ///< rows in the window
-  Usage usage;                    ///< summed over the rows that know it
-};
-
-struct LedgerSummary {
-  std::vector<SourceSummary> sources;  ///< those with a row in the window, newest first, then by name
-  std::int64_t sample_count = 0;       ///< rows in the whole ledger
-};
-
-struct SampleQuery {
-  WallTime since{};                     ///< rows with ts >= since
-  std::optional<std::string> source{};  ///< this source only
-  std::int64_t limit = 200;             ///< at most so many rows; not above 0: none
-};
-
-struct RateLimitKind {
-  std::string kind;
-  std::string source;
-  std::int64_t count = 0;
-  WallTime first{};
-  WallTime last{};
-};
-
-struct RateLimitReport {
-  std::vector<RateLimitKind> by_kind;  ///< most frequent first, then by kind and source, at most kMostEvents
-  std::vector<RateLimitEvent> events;  ///< newest first (then by id, descending), at most kMostEvents
-  std::int64_t total = 0;              ///< events in the window, the ones not listed included
-};
-inline constexpr std::size_t kMostEvents = 200;
 inline constexpr std::size_t kMostTextBytes = 4096;  ///< longer ones are cut, between two characters
 
 /// A ledger per agent: samples and rate-limit events (upstream's operations with the agent as first argument).
@@ -80,8 +44,13 @@ class LedgerStore {
   /// Rows with ts >= since, by source.
   virtual Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) = 0;
 
-  /// Newest first; rows of one ts by source name.
+  /// Newest first; rows of one ts by source name. Of rows that another program wrote twice for one ts and source, those
+  /// that did not fit on a page are not on the next.
   virtual Result<std::vector<Sample>> recent_samples(const LedgerKey& ledger, const SampleQuery& query) = 0;
+
+  /// What the rows of the window come to, by source name; a source without any is not there. At most
+  /// `buckets` points a source, however many rows: one pass over the window's. invalid: see TrendQuery.
+  virtual Result<std::vector<SourceTrend>> trend(const LedgerKey& ledger, const TrendQuery& query) = 0;
 
   virtual Result<std::int64_t> sample_count(const LedgerKey& ledger) = 0;  ///< of the whole ledger
 

@@ -10,6 +10,7 @@
 
 #include "backends/backends.h"
 #include "backends/clean.h"
+#include "backends/trend_builder.h"
 
 namespace fleetledger {
 namespace {
@@ -122,13 +123,39 @@ class MemoryStore final : public LedgerStore {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
     std::vector<Sample> result;
-    for (const auto& [row, sample] : ledger.samples) {
-      if (row.ts < query.since || static_cast<std::int64_t>(result.size()) >= query.limit) {
+    auto row =
+        query.before ? ledger.samples.upper_bound({query.before->ts, query.before->source}) : ledger.samples.begin();
+    for (; row != ledger.samples.end() && static_cast<std::int64_t>(result.size()) < query.limit; ++row) {
+      if (row->first.ts < query.since) {
         break;
       }
-      if (!query.source || *query.source == row.source) {
-        result.push_back(sample);
+      if (!query.source || *query.source == row->first.source) {
+        result.push_back(row->second);
       }
+    }
+    return result;
+  }
+
+  Result<std::vector<SourceTrend>> trend(const LedgerKey& key, const TrendQuery& query) override {
+    if (const auto good = check(query); !good) {
+      return fail(good.error());
+    }
+    std::vector<SourceTrend> result;
+    if (query.until <= query.since) {
+      return result;
+    }
+    const std::lock_guard lock(mutex_);
+    Ledger& ledger = ledgers_[key.agent.path];
+    std::map<std::string, TrendBuilder> by_source;
+    const auto newest = ledger.older_than(query.until);
+    for (auto row = ledger.older_than(query.since); row != newest;) {
+      const Sample& sample = (--row)->second;
+      if (!query.source || *query.source == sample.source) {
+        by_source.try_emplace(sample.source, query).first->second.add(sample);
+      }
+    }
+    for (auto& [name, trend] : by_source) {
+      result.push_back({name, std::move(trend).buckets()});
     }
     return result;
   }

@@ -12,6 +12,7 @@
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/schema.h"
 #include "backends/sqlite/statements.h"
+#include "backends/trend_builder.h"
 
 namespace fleetledger {
 namespace {
@@ -41,24 +42,31 @@ std::optional<std::string> optional_text(const SQLite::Column& column) {
   return column.isNull() ? std::nullopt : std::optional(text(column));
 }
 
+double percent(const SQLite::Column& column) { return is_number(column) ? clean_percent(column.getDouble()) : 0; }
+
+std::optional<Usage> usage(const SQLite::Column& column) {
+  const auto micros = amount(column);
+  return micros ? std::optional(Usage{Micros{*micros}}) : std::nullopt;
+}
+
+std::optional<Micros> interval(const SQLite::Column& column) {
+  const auto micros = amount(column);
+  return micros ? std::optional(Micros{*micros}) : std::nullopt;
+}
+
 /// A row of sql::sample_columns.
 Sample read_sample(SQLite::Statement& row) {
   Sample sample;
   sample.ts = from_ms(row.getColumn(0).getInt64());
   sample.source = text(row.getColumn(1));
   sample.pid = static_cast<Pid>(amount(row.getColumn(2), std::numeric_limits<Pid>::max()).value_or(0));
-  const SQLite::Column percent = row.getColumn(3);
-  sample.cpu_percent = is_number(percent) ? clean_percent(percent.getDouble()) : 0;
+  sample.cpu_percent = percent(row.getColumn(3));
   sample.resident = Bytes{amount(row.getColumn(4)).value_or(0)};
   if (const auto heap = amount(row.getColumn(5))) {
     sample.heap = Bytes{*heap};
   }
-  if (const auto usage = amount(row.getColumn(6))) {
-    sample.usage = Usage{Micros{*usage}};
-  }
-  if (const auto interval = amount(row.getColumn(7))) {
-    sample.interval = Micros{*interval};
-  }
+  sample.usage = usage(row.getColumn(6));
+  sample.interval = interval(row.getColumn(7));
   if (const auto processes = amount(row.getColumn(8), std::numeric_limits<std::uint32_t>::max())) {
     sample.processes = static_cast<std::uint32_t>(*processes);
   }
@@ -67,50 +75,60 @@ Sample read_sample(SQLite::Statement& row) {
 
 std::int64_t count_samples(SQLite::Database& database) { return database.execAndGet(sql::kCount).getInt64(); }
 
+/// Calls `visit(source)` for each source of the ledger, by name.
+template <typename Visit>
+void for_each_source(SQLite::Database& database, const Visit& visit) {
+  SQLite::Statement next(database, sql::kNextSource);
+  std::string source;  // no source is called "", and if one is, it comes first
+  while (true) {
+    visit(source);
+    next.reset();
+    next.bind(1, source);
+    if (!next.executeStep()) {
+      return;
+    }
+    source = next.getColumn(0).getString();
+  }
+}
+
 LedgerSummary read_summary(SQLite::Database& database, bool own_columns, WallTime since) {
-  SQLite::Statement next_source(database, sql::kNextSource);
   SQLite::Statement newest(database, sql::samples_of_source(own_columns));
   SQLite::Statement window(database, sql::source_window(own_columns));
   LedgerSummary summary;
-  std::string source;  // no source is called "", and if one is, it comes first
-  do {
+  for_each_source(database, [&](const std::string& source) {
     newest.reset();
-    newest.bindNoCopy(1, source);
+    newest.bind(1, source);
     newest.bind(2, to_ms(since));
     newest.bind(3, std::int64_t{sql::kEndOfTime});
-    newest.bind(4, 1);
-    if (newest.executeStep()) {
-      SourceSummary found;
-      found.newest = read_sample(newest);
-      found.source = found.newest.source;
-      window.reset();
-      window.bindNoCopy(1, source);
-      window.bind(2, to_ms(since));
-      window.bind(3, std::int64_t{sql::kEndOfTime});
-      window.bind(4, kMostPercent);
-      window.bind(5, kMostAmount);
-      window.executeStep();
-      found.sample_count = window.getColumn(0).getInt64();
-      found.avg_cpu_percent = window.getColumn(1).getDouble();
-      found.peak_cpu_percent = window.getColumn(2).getDouble();
-      found.avg_resident = window.getColumn(3).getDouble();
-      found.peak_resident = Bytes{window.getColumn(4).getInt64()};
-      found.usage = Usage{Micros{static_cast<std::int64_t>(window.getColumn(5).getDouble())}};
-      summary.sources.push_back(std::move(found));
+    if (!newest.executeStep()) {
+      return;
     }
-    newest.reset();
+    SourceSummary found;
+    found.newest = read_sample(newest);
+    found.source = found.newest.source;
     window.reset();
-    next_source.reset();
-    next_source.bind(1, source);
-    if (!next_source.executeStep()) {
-      break;
-    }
-    source = next_source.getColumn(0).getString();
-  } while (true);
+    window.bind(1, source);
+    window.bind(2, to_ms(since));
+    window.bind(3, std::int64_t{sql::kEndOfTime});
+    window.bind(4, kMostPercent);
+    window.bind(5, kMostAmount);
+    window.executeStep();
+    found.sample_count = window.getColumn(0).getInt64();
+    found.avg_cpu_percent = window.getColumn(1).getDouble();
+    found.peak_cpu_percent = window.getColumn(2).getDouble();
+    found.avg_resident = window.getColumn(3).getDouble();
+    found.peak_resident = Bytes{window.getColumn(4).getInt64()};
+    found.usage = Usage{Micros{window.getColumn(5).getInt64()}};
+    summary.sources.push_back(std::move(found));
+  });
   std::stable_sort(summary.sources.begin(), summary.sources.end(),
                    [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
   summary.sample_count = count_samples(database);
   return summary;
+}
+
+bool comes_after(const SampleCursor& cursor, const Sample& sample) {
+  return sample.ts < cursor.ts || (sample.ts == cursor.ts && sample.source > cursor.source);
 }
 
 std::vector<Sample> read_recent(SQLite::Database& database, bool own_columns, const SampleQuery& query) {
@@ -120,13 +138,49 @@ std::vector<Sample> read_recent(SQLite::Database& database, bool own_columns, co
     statement.bindNoCopy(++index, *query.source);
   }
   statement.bind(++index, to_ms(query.since));
-  statement.bind(++index, std::int64_t{sql::kEndOfTime});
-  statement.bind(++index, std::max<std::int64_t>(query.limit, 0));
+  std::int64_t end = sql::kEndOfTime;
+  if (query.before && to_ms(query.before->ts) < end) {
+    end = to_ms(query.before->ts) + 1;
+  }
+  statement.bind(++index, end);
   std::vector<Sample> samples;
-  while (statement.executeStep()) {
-    samples.push_back(read_sample(statement));
+  while (static_cast<std::int64_t>(samples.size()) < query.limit && statement.executeStep()) {
+    Sample sample = read_sample(statement);
+    if (!query.before || comes_after(*query.before, sample)) {  // as it reads, cut or not, so that paging gets on
+      samples.push_back(std::move(sample));
+    }
   }
   return samples;
+}
+
+std::vector<SourceTrend> read_trend(SQLite::Database& database, bool own_columns, const TrendQuery& query) {
+  std::vector<SourceTrend> trends;
+  SQLite::Statement row(database, sql::trend_rows(own_columns));
+  const auto add = [&](const std::string& source) {
+    row.reset();
+    row.bind(1, source);
+    row.bind(2, to_ms(query.since));
+    row.bind(3, to_ms(query.until));
+    TrendBuilder trend(query);
+    Sample sample;
+    while (row.executeStep()) {
+      sample.ts = from_ms(row.getColumn(0).getInt64());
+      sample.cpu_percent = percent(row.getColumn(1));
+      sample.resident = Bytes{amount(row.getColumn(2)).value_or(0)};
+      sample.usage = usage(row.getColumn(3));
+      sample.interval = interval(row.getColumn(4));
+      trend.add(sample);
+    }
+    if (auto buckets = std::move(trend).buckets(); !buckets.empty()) {
+      trends.push_back({clip(source), std::move(buckets)});
+    }
+  };
+  if (query.source) {
+    add(*query.source);
+  } else {
+    for_each_source(database, add);
+  }
+  return trends;
 }
 
 std::optional<WallTime> read_newest(SQLite::Database& database) {
@@ -222,6 +276,16 @@ Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& quer
   return read_ledger<std::vector<Sample>>(
       place_, limit_, [&query](SQLite::Database& database, const LedgerSchema& schema) {
         return schema.samples ? read_recent(database, schema.own_columns, query) : std::vector<Sample>();
+      });
+}
+
+Result<std::vector<SourceTrend>> LedgerReader::trend(const TrendQuery& query) const {
+  if (const auto good = check(query); !good) {
+    return fail(good.error());
+  }
+  return read_ledger<std::vector<SourceTrend>>(
+      place_, limit_, [&query](SQLite::Database& database, const LedgerSchema& schema) {
+        return schema.samples ? read_trend(database, schema.own_columns, query) : std::vector<SourceTrend>();
       });
 }
 

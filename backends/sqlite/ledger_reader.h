@@ -20,6 +20,7 @@ class LedgerReader {
 
   [[nodiscard]] Result<LedgerSummary> summary(WallTime since) const;
   [[nodiscard]] Result<std::vector<Sample>> recent_samples(const SampleQuery& query) const;
+  [[nodiscard]] Result<std::vector<SourceTrend>> trend(const TrendQuery& query) const;
   [[nodiscard]] Result<std::int64_t> sample_count() const;
   [[nodiscard]] Result<std::optional<WallTime>> newest_sample() const;
   [[nodiscard]] Result<RateLimitReport> rate_limit_report(WallTime since) const;

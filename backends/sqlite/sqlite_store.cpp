@@ -29,6 +29,10 @@ class SqliteStore final : public LedgerStore {
     return reader(ledger).recent_samples(query);
   }
 
+  Result<std::vector<SourceTrend>> trend(const LedgerKey& ledger, const TrendQuery& query) override {
+    return reader(ledger).trend(query);
+  }
+
   Result<std::int64_t> sample_count(const LedgerKey& ledger) override { return reader(ledger).sample_count(); }
 
   Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) override {

@@ -51,16 +51,24 @@ inline constexpr const char* kEvents =
          (own_columns ? "fl_cpu_us, fl_interval_us, fl_processes" : "NULL, NULL, NULL");
 }
 
-/// Bound: source, since, end of time, limit.
+/// Newest first. Bound: source, since, end.
 [[nodiscard]] inline std::string samples_of_source(bool own_columns) {
   return "SELECT " + sample_columns(own_columns) +
-         " FROM resource_samples WHERE source = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts DESC LIMIT ?4";
+         " FROM resource_samples WHERE source = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts DESC";
 }
 
-/// Bound: since, end of time, limit.
+/// Newest first, then by source; a source that is no text stays out. Bound: since, end.
 [[nodiscard]] inline std::string samples(bool own_columns) {
   return "SELECT " + sample_columns(own_columns) +
-         " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 ORDER BY ts DESC, source LIMIT ?3";
+         " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND typeof(source) = 'text' ORDER BY ts DESC, source";
+}
+
+/// What a trend is made of, oldest first. It is put into buckets as it comes: GROUP BY would sort all rows once more.
+/// Bound: source, since, until.
+[[nodiscard]] inline std::string trend_rows(bool own_columns) {
+  return std::string("SELECT ts, cpu_percent, rss_bytes, ") +
+         (own_columns ? "fl_cpu_us, fl_interval_us" : "NULL, NULL") +
+         " FROM resource_samples WHERE source = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts";
 }
 
 /// Values that no sampler can have meant count as 0. Bound: source, since, end of time, most percent, most amount.

@@ -3,10 +3,12 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "backends/backends.h"
@@ -57,6 +59,7 @@ TEST_CASE("a ledger that does not exist reads as an empty one and is not made by
     CHECK(must(store.summary(ledger, at(0))).sources.empty());
     CHECK(must(store.summary(ledger, at(0))).sample_count == 0);
     CHECK(must(store.recent_samples(ledger, {})).empty());
+    CHECK(must(store.trend(ledger, {.since = at(0), .until = at(kNoon)})).empty());
     CHECK(must(store.sample_count(ledger)) == 0);
     CHECK(must(store.newest_sample(ledger)) == std::nullopt);
     CHECK(must(store.prune_older_than(ledger, at(kNoon))) == 0);
@@ -175,6 +178,130 @@ TEST_CASE("recent samples come newest first, by source within a millisecond, fro
     CHECK(sources({.limit = 0}).empty());
     CHECK(sources({.limit = -1}).empty());
     CHECK(sources({.source = "b", .limit = 1}) == "b");
+  });
+}
+
+/// Reads a ledger page by page; `between` is called after each page.
+template <typename Between>
+std::vector<Sample> read_in_pages(LedgerStore& store, const LedgerKey& ledger, SampleQuery page,
+                                  const Between& between) {
+  std::vector<Sample> all;
+  while (true) {
+    const auto rows = must(store.recent_samples(ledger, page));
+    REQUIRE(static_cast<std::int64_t>(rows.size()) <= page.limit);
+    if (rows.empty()) {
+      return all;
+    }
+    all.insert(all.end(), rows.begin(), rows.end());
+    page.before = SampleCursor{rows.back().ts, rows.back().source};
+    between();
+  }
+}
+
+TEST_CASE("pages meet every row once, also where several sources share a time") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    for (const std::int64_t ms : {kNoon, kNoon + 1, kNoon + 1000}) {
+      must(store.append(ledger, tick({sample(ms, "a"), sample(ms, "B"), sample(ms, ""), sample(ms, "\xC3\xA9"),
+                                      sample(ms + 1, "a b")})));
+    }
+    for (const std::int64_t size : {1, 2, 7}) {
+      for (const std::int64_t since : {std::int64_t{0}, kNoon + 1}) {
+        INFO(size << " a page, since " << since);
+        const auto all = must(store.recent_samples(ledger, {.since = at(since)}));
+        CHECK(all.size() == (since == 0 ? 15 : 11));
+        CHECK(read_in_pages(store, ledger, {.since = at(since), .limit = size}, [] {}) == all);
+        const auto one = must(store.recent_samples(ledger, {.since = at(since), .source = "a"}));
+        CHECK(read_in_pages(store, ledger, {.since = at(since), .source = "a", .limit = size}, [] {}) == one);
+      }
+    }
+    CHECK(must(store.recent_samples(ledger, {.since = at(kNoon), .before = SampleCursor{at(kNoon - 1), "a"}})).empty());
+    CHECK(must(store.recent_samples(ledger, {.before = SampleCursor{WallTime::min(), ""}})).empty());
+    CHECK(must(store.recent_samples(ledger, {.before = SampleCursor{WallTime::max(), ""}})).size() == 15);
+    CHECK(must(store.recent_samples(ledger, {.source = "a", .before = SampleCursor{at(kNoon), "A"}})).size() == 1);
+    CHECK(must(store.recent_samples(ledger, {.source = "a", .before = SampleCursor{at(kNoon), "a"}})).empty());
+  });
+}
+
+TEST_CASE("pages meet every row once while new ones are written and old ones are pruned") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    for (const std::int64_t size : {1, 2, 7}) {
+      INFO(size << " a page");
+      must(store.prune_older_than(ledger, at(kNoon * 2)));
+      for (int index = 0; index < 10; ++index) {
+        must(store.append(ledger,
+                          tick({sample(kNoon + index, "a"), sample(kNoon + index, "b"), sample(kNoon + index, "c")})));
+      }
+      const auto there = must(store.recent_samples(ledger, {.since = at(kNoon + 2)}));
+      std::int64_t now = kNoon + 10;
+      const auto met = read_in_pages(store, ledger, {.limit = size}, [&] {
+        must(store.append(ledger, tick({sample(now, "a"), sample(now, "b")})));
+        ++now;
+        must(store.prune_older_than(ledger, at(kNoon + 2)));
+      });
+      CHECK(met == there);
+    }
+  });
+}
+
+TEST_CASE("a trend gives least, mean and peak of each bucket and nothing where nothing was measured") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    Sample foreign = sample(kNoon + 20, "a", 30, 1000);
+    foreign.usage.reset();
+    foreign.interval.reset();
+    must(store.append(ledger, tick({sample(kNoon + 99, "b", 3, 5), sample(kNoon + 29, "a", 5, 2000)})));
+    must(store.append(ledger, tick({foreign, sample(kNoon + 21, "a", 10, 3000), sample(kNoon, "b", 400, 4)})));
+    must(store.append(ledger, tick({sample(kNoon - 1, "a", 999), sample(kNoon + 100, "a", 999)})));
+    Sample alone = foreign;
+    alone.ts = at(kNoon + 30);
+    must(store.append(ledger, tick({alone})));
+    const auto trends = must(store.trend(ledger, {.since = at(kNoon), .until = at(kNoon + 100), .buckets = 10}));
+    REQUIRE(trends.size() == 2);
+    CHECK(trends[0].source == "a");
+    REQUIRE(trends[0].buckets.size() == 2);
+    const TrendBucket& full = trends[0].buckets[0];
+    CHECK(full.start == at(kNoon + 20));
+    CHECK(full.rows == 3);
+    CHECK(full.min_cpu_percent == 5);
+    CHECK(full.avg_cpu_percent == Approx(15));
+    CHECK(full.peak_cpu_percent == 30);
+    CHECK(full.min_resident == Bytes{1000});
+    CHECK(full.avg_resident == Approx(2000));
+    CHECK(full.peak_resident == Bytes{3000});
+    CHECK(full.usage == Usage{Micros{30'000}});
+    CHECK(full.interval == Micros{2'000'000});
+    CHECK(trends[0].buckets[1].start == at(kNoon + 30));
+    CHECK_FALSE(trends[0].buckets[1].usage.has_value());
+    CHECK_FALSE(trends[0].buckets[1].interval.has_value());
+    CHECK(trends[1].source == "b");
+    REQUIRE(trends[1].buckets.size() == 2);
+    CHECK(trends[1].buckets[0].start == at(kNoon));
+    CHECK(trends[1].buckets[0].peak_cpu_percent == 400);
+    CHECK(trends[1].buckets[1].start == at(kNoon + 90));
+    const auto one = must(store.trend(ledger, {at(kNoon), at(kNoon + 100), 10, "b"}));
+    REQUIRE(one.size() == 1);
+    CHECK(one[0].source == "b");
+    CHECK(one[0].buckets.size() == 2);
+    CHECK(must(store.trend(ledger, {at(kNoon), at(kNoon + 100), 10, "nobody"})).empty());
+    CHECK(must(store.trend(ledger, {.since = at(kNoon + 1), .until = at(kNoon + 20)})).empty());
+    CHECK(must(store.trend(ledger, {.since = at(kNoon + 1), .until = at(kNoon + 1)})).empty());
+    CHECK(must(store.trend(ledger, {.since = at(kNoon + 50), .until = at(kNoon)})).empty());
+  });
+}
+
+TEST_CASE("a trend that cannot be cut as it is asked for is refused as invalid") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    must(store.append(ledger, tick({sample(kNoon, "a")})));
+    constexpr std::int64_t kYear10000 = 253'402'300'800'000;
+    const TrendQuery widest{.since = at(0), .until = at(kYear10000), .buckets = kMostBuckets};
+    CHECK(must(store.trend(ledger, widest)).at(0).buckets.at(0).start == at(kYear10000 * 7 / 1000));
+    for (const TrendQuery& query :
+         {TrendQuery{at(0), at(kNoon), 0, {}}, TrendQuery{at(0), at(kNoon), -5, {}},
+          TrendQuery{at(0), at(kNoon), kMostBuckets + 1, {}}, TrendQuery{at(-1), at(kNoon), 10, {}},
+          TrendQuery{at(0), at(kYear10000 + 1), 10, {}}, TrendQuery{WallTime::max(), WallTime::min(), 10, {}}}) {
+      const auto refused = store.trend(ledger, query);
+      REQUIRE_FALSE(refused.has_value());
+      CHECK(refused.error().kind == Error::Kind::invalid);
+    }
   });
 }
 
@@ -303,6 +430,69 @@ TEST_CASE("the memory backend keeps the newest rows up to its cap") {
   CHECK(must(store->rate_limit_report(ledger, at(0))).total == 10);
 }
 
+/// The trend of one source's rows, newest first, worked out from the edges, bucket by bucket.
+std::vector<TrendBucket> trend_of(const std::vector<Sample>& rows, const TrendQuery& query) {
+  std::vector<TrendBucket> result;
+  const std::int64_t span = (query.until - query.since).count();
+  for (std::int64_t index = 0; index < query.buckets; ++index) {
+    TrendBucket bucket;
+    bucket.start = query.since + std::chrono::milliseconds{index * span / query.buckets};
+    const WallTime end = query.since + std::chrono::milliseconds{(index + 1) * span / query.buckets};
+    for (const Sample& row : rows) {
+      if (row.ts < bucket.start || row.ts >= end) {
+        continue;
+      }
+      const bool first = bucket.rows++ == 0;
+      bucket.min_cpu_percent = first ? row.cpu_percent : std::min(bucket.min_cpu_percent, row.cpu_percent);
+      bucket.peak_cpu_percent = std::max(bucket.peak_cpu_percent, row.cpu_percent);
+      bucket.avg_cpu_percent += row.cpu_percent;
+      bucket.min_resident = first ? row.resident : std::min(bucket.min_resident, row.resident);
+      bucket.peak_resident = std::max(bucket.peak_resident, row.resident);
+      bucket.avg_resident += static_cast<double>(row.resident.value);
+      if (row.usage) {
+        bucket.usage = bucket.usage.value_or(Usage{}) + *row.usage;
+        bucket.interval = bucket.interval.value_or(Micros{0}) + row.interval.value();
+      }
+    }
+    if (bucket.rows > 0) {
+      bucket.avg_cpu_percent /= static_cast<double>(bucket.rows);
+      bucket.avg_resident /= static_cast<double>(bucket.rows);
+      result.push_back(bucket);
+    }
+  }
+  return result;
+}
+
+/// A store's trend, compared with the rows of the other one.
+void compare_trend(LedgerStore& store, LedgerStore& oracle, const LedgerKey& ledger, const TrendQuery& query) {
+  std::map<std::string, std::vector<Sample>> rows;
+  for (const Sample& row :
+       must(oracle.recent_samples(ledger, {.since = query.since, .source = query.source, .limit = 100'000}))) {
+    if (row.ts < query.until) {
+      rows[row.source].push_back(row);
+    }
+  }
+  const auto trends = must(store.trend(ledger, query));
+  REQUIRE(trends.size() == rows.size());
+  auto expected = rows.begin();
+  for (const SourceTrend& trend : trends) {
+    CHECK(trend.source == expected->first);
+    const auto buckets = trend_of(expected->second, query);
+    ++expected;
+    REQUIRE(trend.buckets.size() == buckets.size());
+    for (std::size_t index = 0; index < buckets.size(); ++index) {
+      const TrendBucket& got = trend.buckets[index];
+      const TrendBucket& wanted = buckets[index];
+      CHECK(std::tie(got.start, got.rows, got.min_cpu_percent, got.peak_cpu_percent, got.min_resident,
+                     got.peak_resident, got.usage, got.interval) ==
+            std::tie(wanted.start, wanted.rows, wanted.min_cpu_percent, wanted.peak_cpu_percent, wanted.min_resident,
+                     wanted.peak_resident, wanted.usage, wanted.interval));
+      CHECK(got.avg_cpu_percent == Approx(wanted.avg_cpu_percent));
+      CHECK(got.avg_resident == Approx(wanted.avg_resident));
+    }
+  }
+}
+
 /// All that a store says of a ledger, compared with what another says.
 void compare(LedgerStore& store, LedgerStore& oracle, const LedgerKey& ledger, WallTime since,
              const SampleQuery& query) {
@@ -396,6 +586,19 @@ class RandomLife {
       query.source = source();
     }
     query.limit = number(-1, 40);
+    if (number(0, 1) == 0) {
+      query.before = SampleCursor{at(time()), source()};
+    }
+    return query;
+  }
+  TrendQuery a_trend() {
+    TrendQuery query;
+    query.since = at(time() - number(0, 10));
+    query.until = at(time() + number(0, 10));
+    query.buckets = number(0, 5) == 0 ? number(1, kMostBuckets) : number(1, 30);
+    if (number(0, 2) == 0) {
+      query.source = source();
+    }
     return query;
   }
 
@@ -429,6 +632,7 @@ TEST_CASE("through a random life every backend says what the memory backend says
             case 2:
             case 3:
               compare(*store, *oracle, ledger, at(life.time()), life.a_query());
+              compare_trend(*store, *oracle, ledger, life.a_trend());
               break;
             default: {
               const AgentTick one = life.a_tick();
@@ -439,6 +643,7 @@ TEST_CASE("through a random life every backend says what the memory backend says
         }
         for (const LedgerKey& ledger : ledgers) {
           compare(*store, *oracle, ledger, at(0), {.limit = 100'000});
+          compare_trend(*store, *oracle, ledger, {.since = at(kNoon), .until = at(kNoon + 61), .buckets = 7});
         }
       }
     }

@@ -32,6 +32,9 @@ class FakeStore final : public LedgerStore {
   Result<std::vector<Sample>> recent_samples(const LedgerKey&, const SampleQuery&) override {
     return std::vector<Sample>{};
   }
+  Result<std::vector<SourceTrend>> trend(const LedgerKey&, const TrendQuery&) override {
+    return std::vector<SourceTrend>{};
+  }
   Result<std::int64_t> sample_count(const LedgerKey&) override { return 0; }
   Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return std::optional<WallTime>{}; }
   Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return 0; }

@@ -132,7 +132,7 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
   for (const std::string& statement :
        {std::string(sql::kTaken), std::string(sql::kPrune), std::string(sql::kNewest), std::string(sql::kNextSource),
         std::string(sql::kEventKinds), std::string(sql::kEvents), sql::samples(true), sql::samples_of_source(true),
-        sql::source_window(true)}) {
+        sql::source_window(true), sql::trend_rows(true)}) {
     INFO(statement);
     bool searches = false;
     for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + statement)) {
@@ -141,6 +141,9 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
       searches = searches || row.at(3).find("SEARCH") != std::string::npos;
     }
     CHECK(searches);
+  }
+  for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + sql::trend_rows(true))) {
+    CHECK_THAT(row.at(3), Contains("idx_rs_source_ts"));  // and nothing is sorted, as the index has the order
   }
 }
 

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/sample.h"
+#include "core/units.h"
+
+// What is asked of a ledger and what it answers (LedgerStore).
+
+namespace fleetledger {
+
+/// Latest, average and peak of one source over a window. Averages are means over rows, not rounded.
+struct SourceSummary {
+  std::string source;
+  Sample newest;
+  double avg_cpu_percent = 0;
+  double peak_cpu_percent = 0;
+  double avg_resident = 0;  ///< bytes
+  Bytes peak_resident;
+  std::int64_t sample_count = 0;  ///< rows in the window
+  Usage usage;                    ///< summed over the rows that know it
+};
+
+struct LedgerSummary {
+  std::vector<SourceSummary> sources;  ///< those with a row in the window, newest first, then by name
+  std::int64_t sample_count = 0;       ///< rows in the whole ledger
+};
+
+/// A place in the order of recent_samples: newest first, then by source name.
+struct SampleCursor {
+  WallTime ts{};
+  std::string source;
+};
+
+struct SampleQuery {
+  WallTime since{};                     ///< rows with ts >= since
+  std::optional<std::string> source{};  ///< this source only
+  std::int64_t limit = 200;             ///< at most so many rows; not above 0: none
+  /// Only rows that come after this one. With the last row of a page it asks for the next page: no row is met twice,
+  /// and none that stays is missed, whatever is written or pruned meanwhile.
+  std::optional<SampleCursor> before{};
+};
+
+inline constexpr std::int64_t kMostBuckets = 1000;
+
+/// A window cut into buckets. Bucket i starts at since + i * (until - since) / buckets, in whole ms, rounded down.
+struct TrendQuery {
+  WallTime since{};                     ///< like `until` from 1970 to the end of the year 9999
+  WallTime until{};                     ///< rows with since <= ts < until; not above `since`: none
+  std::int64_t buckets = 200;           ///< 1 to kMostBuckets
+  std::optional<std::string> source{};  ///< this source only
+};
+
+/// The rows of one source in one bucket. Averages are means over rows, not rounded.
+struct TrendBucket {
+  WallTime start{};
+  std::int64_t rows = 0;
+  double min_cpu_percent = 0;
+  double avg_cpu_percent = 0;
+  double peak_cpu_percent = 0;
+  Bytes min_resident;
+  double avg_resident = 0;  ///< bytes
+  Bytes peak_resident;
+  std::optional<Usage> usage;      ///< summed over the rows that know it; nothing: none does
+  std::optional<Micros> interval;  ///< likewise: how much of the bucket was measured
+};
+
+struct SourceTrend {
+  std::string source;
+  std::vector<TrendBucket> buckets;  ///< those with a row, oldest first; a gap is where there is none
+};
+
+struct RateLimitKind {
+  std::string kind;
+  std::string source;
+  std::int64_t count = 0;
+  WallTime first{};
+  WallTime last{};
+};
+
+struct RateLimitReport {
+  std::vector<RateLimitKind> by_kind;  ///< most frequent first, then by kind and source, at most kMostEvents
+  std::vector<RateLimitEvent> events;  ///< newest first (then by id, descending), at most kMostEvents
+  std::int64_t total = 0;              ///< events in the window, the ones not listed included
+};
+inline constexpr std::size_t kMostEvents = 200;
+
+}  // namespace fleetledger
