@@ -29,8 +29,12 @@ struct HttpOptions {
 ///
 /// What the handler does not get to see: methods other than GET and HEAD (405), bodies (413, unread), targets and
 /// headers that are too long (414, 431), malformed ones (400), and, but on a Unix socket, a `Host` that is not ours
-/// (421). These answers are JSON, {"error": text}. What libmicrohttpd finds malformed itself it answers itself, with an
-/// HTML text, without the headers that other answers have, and closes the connection.
+/// (421). These answers are JSON, {"error": text}.
+///
+/// What libmicrohttpd itself cannot read, it refuses itself: with a short HTML text (400, 414, 431, 505) that lacks the
+/// headers of our own answers, or without a word. A query of hundreds of parameters exhausts the connection's memory
+/// and is left until the idle time, and so is half a request that came together with the client's end of sending. A raw
+/// NUL ends a target or a header's value.
 ///
 /// When all connections are taken, a new one takes the place of the one that has longest sent no whole request, or else
 /// of the one that has longest not taken its answer; those that wait for the handler are left alone. So neither idle

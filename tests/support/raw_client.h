@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <utility>
 #include <uv.h>
 
 #include "collector/loop/handle.h"
@@ -41,6 +42,11 @@ class RawClient {
 
   void send(std::string_view bytes) {
     to_send_ += bytes;
+    watch();
+  }
+  /// Sends nothing after what was given to send(), and says so.
+  void finish() {
+    finishing_ = true;
     watch();
   }
   /// Leaves what comes from now on in the socket.
@@ -116,7 +122,7 @@ class RawClient {
 
   void watch() {
     if (ended_ || !poll_) return;
-    const int events = (reading_ ? UV_READABLE : 0) | (to_send_.empty() ? 0 : UV_WRITABLE);
+    const int events = (reading_ ? UV_READABLE : 0) | (to_send_.empty() && !finishing_ ? 0 : UV_WRITABLE);
     if (events == 0) {
       uv_poll_stop(poll_.get());
       return;
@@ -133,6 +139,7 @@ class RawClient {
     const ssize_t count = ::send(socket_, to_send_.data(), to_send_.size(), MSG_NOSIGNAL);
     if (count > 0) to_send_.erase(0, static_cast<std::size_t>(count));
     if (count < 0 && errno != EAGAIN) to_send_.clear();
+    if (to_send_.empty() && std::exchange(finishing_, false)) ::shutdown(socket_, SHUT_WR);
   }
   void read_some() {
     char buffer[16384];
@@ -151,6 +158,7 @@ class RawClient {
   std::string to_send_;
   std::string received_;
   bool reading_ = true;
+  bool finishing_ = false;
   bool ended_ = false;
 };
 

@@ -3,8 +3,9 @@
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <filesystem>
+#include <random>
+#include <set>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <utility>
 
 #include "tests/support/raw_client.h"
@@ -19,10 +20,17 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+std::set<int> descriptors() {
+  std::set<int> all;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    all.insert(std::stoi(entry.path().filename()));
+  }
+  // The directory's own is closed by now.
+  std::erase_if(all, [](int descriptor) { return ::fcntl(descriptor, F_GETFD) < 0; });
+  return all;
 }
+
+std::size_t open_descriptors() { return descriptors().size(); }
 
 std::string get(const std::string& target, const std::string& more = "") {
   return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
@@ -262,7 +270,7 @@ TEST_CASE_METHOD(Fixture, "A hundred headers of a browser are fine") {
 }
 
 TEST_CASE_METHOD(Fixture, "A query with more parameters than there is memory for ends its own connection only") {
-  start();
+  start({.idle = 50ms});
   CHECK(ask(get("/?" + std::string(200, '&'))).status == 200);
   CHECK(ask(get("/?" + std::string(4000, '&'))).status == 0);
   CHECK(ask(get("/")).status == 200);
@@ -335,6 +343,20 @@ TEST_CASE_METHOD(Fixture, "Requests sent in one go are answered one by one, in o
   CHECK(reply(*client).body == "/0");
   CHECK(reply(*client).body == "late");
   CHECK(reply(*client).body == "/2");
+}
+
+TEST_CASE_METHOD(Fixture, "A client that has said all it has to say still gets its answers") {
+  std::vector<Responder> waiting;
+  handler = [&](const Request&, Responder respond) { waiting.push_back(std::move(respond)); };
+  start();
+  const auto client = connect();
+  client->send(get("/"));
+  client->finish();
+  loop.await([&] { return !waiting.empty(); });
+  waiting[0]({200, {}, "late"});
+  CHECK(reply(*client).body == "late");
+  loop.await([&] { return client->ended(); });
+  CHECK(server->connections() == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "Answers may come later, in any order, while others are served") {
@@ -647,16 +669,61 @@ TEST_CASE_METHOD(Fixture, "A server leaves no descriptor and no file behind") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "Programs that we start inherit neither connections nor the server's descriptors") {
+TEST_CASE_METHOD(Fixture, "Programs that we start inherit neither connections nor the server's other descriptors") {
+  const std::set<int> before = descriptors();
   start();
   const auto client = connect();
   client->send(get("/"));
-  reply(*client);
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    const int descriptor = std::stoi(entry.path().filename());
-    struct stat status {};
-    if (descriptor > 2 && ::fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode)) {
-      CHECK((::fcntl(descriptor, F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK(reply(*client).status == 200);
+  std::size_t seen = 0;
+  for (const int descriptor : descriptors()) {
+    if (const int flags = before.count(descriptor) == 0 ? ::fcntl(descriptor, F_GETFD) : -1; flags >= 0) {
+      ++seen;
+      CHECK((flags & FD_CLOEXEC) != 0);
+    }
+  }
+  CHECK(seen >= 4);  // Listener, both ends of a connection, libmicrohttpd's own.
+}
+
+TEST_CASE_METHOD(Fixture, "Requests that were spoilt at random are answered or closed, and others still served") {
+  start({.idle = 50ms});
+  std::mt19937 random(4100);
+  const auto below = [&](std::size_t end) { return std::uniform_int_distribution<std::size_t>(0, end - 1)(random); };
+  const std::string whole =
+      "GET /agents/a%2Fb/resources?limit=5&source=session%3Ax HTTP/1.1\r\nHost: localhost:4100\r\nAuthorization: "
+      "Bearer abc\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
+  const std::string odd = "\0\r\n\t :%/?#&=;,\"\x7f\x80\xff-0"s;
+  const auto spoil = [&] {
+    std::string spoilt = whole;
+    for (std::size_t change = 1 + below(4); change > 0 && !spoilt.empty(); --change) {
+      const std::size_t at = below(spoilt.size());
+      switch (below(4)) {
+        case 0:
+          spoilt[at] = odd[below(odd.size())];
+          break;
+        case 1:
+          spoilt.insert(at, below(3) * 700 + 1, odd[below(odd.size())]);
+          break;
+        case 2:
+          spoilt.erase(at, 1 + below(20));
+          break;
+        default:
+          spoilt.insert(at, spoilt.substr(below(spoilt.size()), below(60)));
+      }
+    }
+    return spoilt;
+  };
+  for (int round = 0; round < 30; ++round) {
+    std::vector<std::pair<std::string, std::unique_ptr<RawClient>>> spoilt;
+    for (int count = 0; count < 30; ++count) {
+      spoilt.emplace_back(spoil(), connect());
+      spoilt.back().second->send(spoilt.back().first);
+    }
+    CHECK(ask(get("/")).status == 200);
+    for (const auto& [sent, client] : spoilt) {
+      INFO(sent);
+      const int status = reply(*client).status;
+      CHECK(std::set<int>{0, 200, 400, 405, 413, 414, 421, 431, 505}.count(status) == 1);
     }
   }
 }
