@@ -1,0 +1,284 @@
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sys/stat.h>
+
+#include "tests/backends/sqlite/plain_sqlite.h"
+#include "tests/e2e/generated_fleet.h"
+#include "tests/e2e/ledger.h"
+
+using namespace fleetledger;
+using e2e::GeneratedFleet;
+using e2e::Host;
+using e2e::ServedAgent;
+
+namespace {
+
+constexpr auto kEverySecond = "sampling: {sample_interval: 1s, idle_sample_interval: 1s}\n";
+
+/// A ps that counts its calls, and while the file "hold" exists tells that it waits and does so.
+class CountedPs {
+ public:
+  explicit CountedPs(Host& host)
+      : host_(host),
+        path_(host.folder().script("counted-ps", "echo >>'" + host / "calls" + "'\nif [ -e '" + host / "hold" +
+                                                     "' ]; then\n  echo >>'" + host / "held" + "'\n  read -r _ <'" +
+                                                     host / "gate" + "'\nfi\nexec /usr/bin/ps \"$@\"")) {
+    REQUIRE(::mkfifo((host / "gate").c_str(), 0600) == 0);
+  }
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::size_t calls() const { return lines("calls"); }
+  /// From the next call on ps waits; returns when one does.
+  void hold() {
+    const auto before = lines("held");
+    host_.folder().write("hold", "");
+    REQUIRE(test::await([&] { return lines("held") > before; }));
+  }
+  void release() {
+    std::filesystem::remove(host_ / "hold");
+    std::ofstream(host_ / "gate") << '\n';
+  }
+
+ private:
+  [[nodiscard]] std::size_t lines(const char* file) const {
+    return test::lines_of(test::text_of_file(host_ / file)).size();
+  }
+
+  Host& host_;
+  std::string path_;
+};
+
+std::string every_second_with(const CountedPs& ps) {
+  return "sampling: {sample_interval: 1s, idle_sample_interval: 1s, ps: " + ps.path() + "}\n";
+}
+
+/// Waits until an agent's ledger holds `more` ticks than now.
+void await_ticks(const std::string& path, std::size_t more) {
+  const auto before = e2e::read_ticks(path).size();
+  REQUIRE(test::await([&] { return e2e::read_ticks(path).size() >= before + more; }));
+}
+
+}  // namespace
+
+TEST_CASE("the daemon writes a row a second for each source, and SIGTERM and SIGINT end it with all of them on disk") {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Host host;
+    CountedPs ps(host);
+    const ServedAgent agent(host, "echo");
+    host.register_agents({agent.entry()});
+    host.configure(every_second_with(ps));
+    auto daemon = host.start({"run"});
+    // All looks but the first, which is a baseline, have been written.
+    REQUIRE(test::await([&] {
+      const auto ticks = e2e::read_ticks(agent.path).size();
+      return ticks >= 2 && ticks + 1 == ps.calls();
+    }));
+    daemon.signal(signal);
+    CHECK(daemon.exit_code() == 0);
+    CHECK_FALSE(std::filesystem::exists(e2e::ledger_file(agent.path) + "-wal"));  // before anybody else opens it
+    CHECK(e2e::read_ticks(agent.path).size() + 1 == ps.calls());
+    CHECK(e2e::is_intact(agent.path));
+
+    const auto rows = e2e::read_rows(agent.path);
+    REQUIRE(rows.size() == 2 * e2e::read_ticks(agent.path).size());
+    for (std::size_t i = 0; i < rows.size(); i += 2) {
+      CHECK(rows[i].source == "agent-server");
+      CHECK(rows[i].pid == agent.server.pid());
+      CHECK(rows[i + 1].source == "aggregate");
+      CHECK(rows[i].interval_us.value() == Approx(1e6).margin(9e5));
+    }
+  }
+}
+
+TEST_CASE("SIGTERM while ps does not answer ends the daemon and its ps, with all earlier ticks on disk") {
+  Host host;
+  CountedPs ps(host);
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure(every_second_with(ps));
+  auto daemon = host.start({"run"});
+  await_ticks(agent.path, 2);
+  ps.hold();
+  const auto written = e2e::read_ticks(agent.path);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+  CHECK(e2e::read_ticks(agent.path) == written);
+  CHECK(e2e::is_intact(agent.path));
+  CHECK(test::await([&] { return test::processes_that_mention(ps.path()).empty(); }));
+}
+
+TEST_CASE("a tick that is under way at SIGTERM and can be finished is written") {
+  // How long a tick may take then is limited, and this machine may be busy: one of some tries has to do it.
+  bool finished = false;
+  for (int attempt = 0; attempt < 5 && !finished; ++attempt) {
+    Host host;
+    CountedPs ps(host);
+    const ServedAgent agent(host, "echo");
+    host.register_agents({agent.entry()});
+    host.configure(every_second_with(ps));
+    auto daemon = host.start({"run"});
+    await_ticks(agent.path, 1);
+    ps.hold();
+    daemon.signal(SIGTERM);
+    REQUIRE(daemon.complains("event=stopping"));
+    ps.release();
+    CHECK(daemon.exit_code() == 0);
+    CHECK(e2e::is_intact(agent.path));
+    finished = e2e::read_ticks(agent.path).size() + 1 == ps.calls();
+  }
+  CHECK(finished);
+}
+
+TEST_CASE("SIGTERM ends the daemon while another process holds the lock of a ledger") {
+  Host host;
+  const ServedAgent held(host, "held");
+  const ServedAgent free(host, "free");
+  host.register_agents({held.entry(), free.entry()});
+  host.configure(kEverySecond);
+  auto daemon = host.start({"run"});
+  await_ticks(held.path, 1);
+  {
+    test::PlainDatabase other(e2e::ledger_file(held.path));
+    other.run("BEGIN IMMEDIATE");
+    const auto before = e2e::read_ticks(held.path);
+    await_ticks(free.path, 2);
+    CHECK(e2e::read_ticks(held.path) == before);
+    daemon.signal(SIGTERM);
+    CHECK(daemon.exit_code() == 0);
+    CHECK(e2e::read_ticks(held.path) == before);
+    other.run("ROLLBACK");
+  }
+  CHECK(e2e::is_intact(held.path));
+  CHECK(e2e::is_intact(free.path));
+}
+
+TEST_CASE("rows that a locked ledger could not take are written when the lock is gone") {
+  Host host;
+  const ServedAgent held(host, "held");
+  const ServedAgent free(host, "free");
+  host.register_agents({held.entry(), free.entry()});
+  host.configure(kEverySecond);
+  auto daemon = host.start({"run"});
+  await_ticks(held.path, 1);
+  {
+    test::PlainDatabase other(e2e::ledger_file(held.path));
+    other.run("BEGIN IMMEDIATE");
+    await_ticks(free.path, 3);
+    other.run("ROLLBACK");
+  }
+  await_ticks(held.path, 4);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+  // They share their looks: every tick of one is one of the other.
+  CHECK(e2e::read_ticks(held.path) == e2e::read_ticks(free.path));
+}
+
+TEST_CASE("a second collector of the user says who holds the lock, and writes nothing") {
+  Host host;
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure(kEverySecond);
+  auto daemon = host.start({"run"});
+  await_ticks(agent.path, 1);
+  const auto pid = "pid " + std::to_string(daemon.pid());
+  for (const auto& arguments : {std::vector<std::string>{"run"}, {"sample", "--record", "--ticks", "1"}}) {
+    const auto second = host.run(arguments);
+    CHECK(second.code == 1);
+    CHECK(second.errors.find(pid) != std::string::npos);
+  }
+  // Reading beside it is allowed.
+  CHECK(host.run({"sample", "--ticks", "1", "--interval", "100ms"}).code == 0);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+}
+
+TEST_CASE("after a kill the ledger is whole, and the next collector goes on") {
+  Host host;
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure(kEverySecond);
+  auto killed = host.start({"run"});
+  await_ticks(agent.path, 2);
+  killed.signal(SIGKILL);
+  CHECK(killed.exit_code() == -SIGKILL);
+  const auto before = e2e::read_ticks(agent.path);
+  CHECK(e2e::is_intact(agent.path));
+
+  auto next = host.start({"run"});
+  await_ticks(agent.path, 2);
+  next.signal(SIGTERM);
+  CHECK(next.exit_code() == 0);
+  auto after = e2e::read_ticks(agent.path);
+  CHECK(after.size() >= before.size() + 2);
+  for (const auto ts : before) {
+    CHECK(after.count(ts) == 1);
+  }
+  CHECK(e2e::is_intact(agent.path));
+}
+
+TEST_CASE("SIGHUP puts a changed configuration in force") {
+  Host host;
+  const ServedAgent left_out(host, "left-out");
+  const ServedAgent other(host, "other");
+  host.register_agents({left_out.entry(), other.entry()});
+  host.configure(kEverySecond);
+  auto daemon = host.start({"run"});
+  await_ticks(left_out.path, 1);
+
+  host.configure(std::string("discovery: {exclude: [left-out]}\n") + kEverySecond);
+  daemon.signal(SIGHUP);
+  REQUIRE(daemon.complains("event=reloaded"));
+  await_ticks(other.path, 1);  // one may have been under way
+  const auto last = *e2e::read_ticks(other.path).rbegin();
+  await_ticks(other.path, 2);
+  CHECK(*e2e::read_ticks(left_out.path).rbegin() <= last);
+
+  host.configure(kEverySecond);
+  daemon.signal(SIGHUP);
+  await_ticks(left_out.path, 2);
+
+  // Another cadence: ticks a day apart do not come while this test runs, those of the other agent do.
+  host.configure(std::string("discovery: {overrides: {left-out: {idle_sample_interval: 1d}}}\n") + kEverySecond);
+  daemon.signal(SIGHUP);
+  await_ticks(other.path, 1);
+  const auto before = *e2e::read_ticks(other.path).rbegin();
+  await_ticks(other.path, 3);
+  CHECK(*e2e::read_ticks(left_out.path).rbegin() <= before);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+}
+
+TEST_CASE("SIGHUP with a bad configuration says where it is bad and keeps the old one") {
+  Host host;
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure(kEverySecond);
+  auto daemon = host.start({"run"});
+  await_ticks(agent.path, 1);
+  host.configure(std::string(kEverySecond) + "storage:\n  retentoin: 1d\nlog: {level: loud}\n");
+  daemon.signal(SIGHUP);
+  REQUIRE(daemon.complains("event=reload_refused"));
+  CHECK(daemon.complains(host.config_file() + ":3: storage.retentoin"));
+  CHECK(daemon.complains(host.config_file() + ":4: log.level"));
+  await_ticks(agent.path, 2);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+}
+
+TEST_CASE("nothing is left of a fleet and a collector that are ended") {
+  Host host;
+  const auto folder = host.folder().path();
+  {
+    const GeneratedFleet fleet(host, {"--agents", "1", "--sessions", "2", "--loads", "detached,flat"});
+    host.configure("discovery: {overrides: {agent-1: {sample_interval: 1s}}}\n");
+    auto daemon = host.start({"run"});
+    await_ticks(fleet.agent("agent-1")["path"].text, 1);
+    CHECK(test::processes_that_mention(folder).size() >= 6);  // generator, guard, tmux, server, two loads, collector
+    daemon.signal(SIGTERM);
+    CHECK(daemon.exit_code() == 0);
+  }
+  CHECK(test::await([&] { return test::processes_that_mention(folder).empty(); }));
+  CHECK_FALSE(std::filesystem::exists(folder + "/fleet"));
+}

@@ -1,0 +1,116 @@
+#include "tests/e2e/host.h"
+
+#include <catch2/catch.hpp>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include "tests/e2e/json.h"
+
+namespace fleetledger::e2e {
+namespace {
+
+std::string iso_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::string text(32, '\0');
+  text.resize(std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc));
+  return text;
+}
+
+}  // namespace
+
+Host::Host() {
+  use(folder_ / "home", folder_ / "tmux");
+  std::filesystem::create_directory(folder_ / "nobody");
+}
+
+Host::~Host() {
+  CHECK(test::await([&] { return test::processes_that_mention(folder_.path()).empty(); }));
+}
+
+void Host::use(const std::string& home, const std::string& tmux_dir) {
+  home_ = home;
+  tmux_dir_ = tmux_dir;
+  std::filesystem::create_directories(home_);
+  std::filesystem::create_directories(tmux_dir_);
+  std::filesystem::permissions(tmux_dir_, std::filesystem::perms::owner_all);
+}
+
+void Host::configure(const std::string& yaml) {
+  configured_ = true;
+  folder_.write("fleetledger.yaml", yaml, 0600);
+}
+
+std::vector<std::string> Host::environment() const {
+  // --home stands in for HOME: nothing of "nobody" may be read or written.
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + folder_ / "nobody", "TMUX_TMPDIR=" + tmux_dir_,
+          "LC_ALL=C.UTF-8"};
+}
+
+test::Finished Host::run(const std::vector<std::string>& arguments) {
+  auto program = start(arguments);
+  const int code = program.exit_code();
+  return {code, program.output(), program.errors()};
+}
+
+test::Program Host::start(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{FLEETLEDGER_PROGRAM};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  command.insert(command.end(), {"--home", home_});
+  if (configured_) {
+    command.insert(command.end(), {"--config", config_file()});
+  }
+  return start_program(command);
+}
+
+test::Program Host::start_program(const std::vector<std::string>& command) {
+  return {command, environment(), folder_ / ("output-" + std::to_string(++programs_))};
+}
+
+std::string Host::tmux(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{"/usr/bin/tmux", "-u", "-f", "/dev/null"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  auto program = start_program(command);
+  if (program.exit_code() != 0) {
+    throw std::runtime_error("tmux: " + program.errors());
+  }
+  return program.output();
+}
+
+std::string Host::make_agent(const std::string& name, const std::string& config) {
+  const auto path = home_ + "/.instar/agents/" + name;
+  std::filesystem::create_directories(path + "/.instar/state/sessions");
+  write_agent_config(path, config);
+  return path;
+}
+
+void Host::write_agent_config(const std::string& path, const std::string& config) {
+  const auto file = path + "/.instar/config.json";
+  std::ofstream(file + ".new") << config;
+  std::filesystem::rename(file + ".new", file);
+}
+
+void Host::register_agents(const std::vector<Entry>& entries) {
+  std::string text;
+  for (const auto& [name, path, pid] : entries) {
+    text += (text.empty() ? "" : ",\n") + std::string(R"({"type":"standalone","port":4040,"name":)") + json_text(name) +
+            R"(,"path":)" + json_text(path) + R"(,"pid":)" + std::to_string(pid) + R"(,"status":")" +
+            (pid == 0 ? "stopped" : "running") + R"(","createdAt":")" + iso_now() + R"(","lastHeartbeat":")" +
+            iso_now() + "\"}";
+  }
+  const auto file = home_ + "/.instar/registry.json";
+  std::ofstream(file + ".new") << R"({"version":1,"entries":[)" << text << "]}";
+  std::filesystem::rename(file + ".new", file);
+}
+
+void Host::write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
+                         const std::string& status) {
+  std::ofstream(agent_path + "/.instar/state/sessions/" + id + ".json")
+      << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)" << json_text(status)
+      << R"(,"tmuxSession":)" << json_text(tmux_session) << R"(,"startedAt":)" << json_text(iso_now()) << "}";
+}
+
+}  // namespace fleetledger::e2e

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/program.h"
+#include "tests/support/temp_dir.h"
+
+namespace fleetledger::e2e {
+
+/// A user's home of the test's own, with tmux sockets of its own, and fleetledger to run on it. When it goes, it fails
+/// the test if a process is left that was started here, and removes all files.
+class Host {
+ public:
+  Host();
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  [[nodiscard]] std::string operator/(const std::string& name) const { return folder_ / name; }
+  [[nodiscard]] const test::TempDir& folder() const { return folder_; }
+  [[nodiscard]] const std::string& home() const { return home_; }
+  [[nodiscard]] const std::string& tmux_dir() const { return tmux_dir_; }
+  /// Takes another home and other sockets: those of a generated fleet.
+  void use(const std::string& home, const std::string& tmux_dir);
+
+  /// The collector's configuration from now on; YAML.
+  void configure(const std::string& yaml);
+  [[nodiscard]] std::string config_file() const { return folder_ / "fleetledger.yaml"; }
+
+  /// Runs `fleetledger <verb> ...` with this home and configuration to its end.
+  [[nodiscard]] test::Finished run(const std::vector<std::string>& arguments);
+  [[nodiscard]] test::Program start(const std::vector<std::string>& arguments);
+  /// Starts another program, with the same environment.
+  [[nodiscard]] test::Program start_program(const std::vector<std::string>& command);
+  /// A command of tmux on this host's socket: what it prints. Throws if it fails.
+  std::string tmux(const std::vector<std::string>& arguments);
+
+  /// An agent's folder with its config.json, not registered yet; its path.
+  std::string make_agent(const std::string& name, const std::string& config = R"({"developmentAgent":true})");
+  void write_agent_config(const std::string& path, const std::string& config);
+  struct Entry {
+    std::string name;
+    std::string path;
+    pid_t pid = 0;  ///< its server's
+  };
+  /// The registry, exchanged by rename; heartbeats are as of now.
+  void register_agents(const std::vector<Entry>& entries);
+  /// A session's file, rewritten in place; started now.
+  void write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
+                     const std::string& status = "running");
+
+ private:
+  [[nodiscard]] std::vector<std::string> environment() const;
+
+  test::TempDir folder_;
+  std::string home_;
+  std::string tmux_dir_;
+  bool configured_ = false;
+  int programs_ = 0;
+};
+
+/// An agent's files, and a process of the test as its server.
+class ServedAgent {
+ public:
+  ServedAgent(Host& host, const std::string& called, const std::string& config = R"({"developmentAgent":true})")
+      : name(called), path(host.make_agent(name, config)), server(host.start_program({"/bin/sleep", "10000"})) {}
+
+  std::string name;
+  std::string path;
+  test::Program server;
+
+  [[nodiscard]] Host::Entry entry() const { return {name, path, server.pid()}; }
+};
+
+}  // namespace fleetledger::e2e

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fleetledger::e2e {
+
+/// A JSON value as a plain tree. Asking for what is not there throws, which fails a test.
+struct Json {
+  enum class Kind { null, boolean, number, text, array, object };
+
+  Kind kind = Kind::null;
+  bool flag = false;
+  double number = 0;  ///< exact for whole numbers below 2^53
+  std::string text;
+  std::vector<Json> items;
+  std::vector<std::pair<std::string, Json>> members;
+
+  [[nodiscard]] const Json& operator[](const std::string& name) const;
+  [[nodiscard]] const Json& operator[](std::size_t index) const { return items.at(index); }
+  [[nodiscard]] std::size_t size() const { return items.size(); }
+  [[nodiscard]] std::vector<std::string> keys() const;  ///< in their order
+  [[nodiscard]] bool is_null() const { return kind == Kind::null; }
+  /// The item of an array whose member `name` is this text.
+  [[nodiscard]] const Json& with(const std::string& name, const std::string& value) const;
+};
+
+/// Throws if the text is not one JSON document.
+[[nodiscard]] Json parse_json(const std::string& text);
+
+/// The text as a JSON string, quotes included.
+[[nodiscard]] std::string json_text(const std::string& text);
+
+}  // namespace fleetledger::e2e
