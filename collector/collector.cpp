@@ -16,6 +16,8 @@ namespace {
 constexpr Micros kPanesGoodFor = std::chrono::minutes{10};
 constexpr Micros kFoldersGoodFor = std::chrono::minutes{10};
 constexpr Micros kLookAgain = std::chrono::milliseconds{100};
+/// In the schedule: the one period for all agents, which goes on while there are none. No agent's id is empty.
+constexpr const char* kAllAgents = "";
 constexpr Micros kPatienceWithFiles = std::chrono::seconds{1};
 /// A ledger that is merely busy is not called unavailable before this long.
 constexpr std::chrono::milliseconds kBusyIsUnavailable = std::chrono::seconds{10};
@@ -180,9 +182,11 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
       continue;
     }
     metered.insert(agent.identity.id);
-    const auto period =
-        agent.live_sessions.empty() ? agent.settings.idle_sample_interval : agent.settings.sample_interval;
-    schedule.set(agent.identity.id, options.interval.value_or(period), moment);
+    if (!options.interval) {
+      const auto period =
+          agent.live_sessions.empty() ? agent.settings.idle_sample_interval : agent.settings.sample_interval;
+      schedule.set(agent.identity.id, period, moment);
+    }
   }
   for (const auto& agent : fleet->agents) {
     if (!metered.contains(agent.identity.id)) {
@@ -300,7 +304,11 @@ void Collector::State::measure(Tick& tick) {
 }
 
 std::vector<std::string> Collector::State::take_due() {
-  auto due = schedule.take_due(parts.clock.monotonic());
+  const auto now = parts.clock.monotonic();
+  auto due = schedule.take_due(now);
+  if (options.interval) {
+    schedule.set(kAllAgents, *options.interval, now);
+  }
   counters.skipped_late += due.skipped;
   if (due.skipped > 0) {
     log::warning("deadlines_skipped", {{"count", std::to_string(due.skipped)}, {"reason", "the tick came too late"}});
@@ -315,7 +323,7 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
   for (const auto& metered : resolved.metered) {
     const auto& agent = fleet->agents[metered.agent];
     AgentReport said{agent.identity, {}, {}};
-    if (std::binary_search(due.begin(), due.end(), agent.identity.id)) {
+    if (options.interval ? !due.empty() : std::binary_search(due.begin(), due.end(), agent.identity.id)) {
       if (const auto reading = meter.take(metered.number)) {
         said.samples = to_samples(*reading, wall);
       }

@@ -173,6 +173,16 @@ TEST_CASE("sample with --record writes the rows that it prints, in files that on
   CHECK(files_below(host / "nobody").empty());
 }
 
+TEST_CASE("sample ends after its ticks when no agent's gate is open") {
+  Host host;
+  host.register_agents({{"off", host.make_agent("off", "{}"), 0}});
+  const auto sampled = host.run({"sample", "--json", "--ticks", "2", "--interval", "100ms"});
+  CHECK(sampled.code == 0);
+  const auto ticks = ticks_of(sampled);
+  REQUIRE(ticks.size() == 2);
+  CHECK(ticks[1]["agents"].size() == 0);
+}
+
 TEST_CASE("20 agents with 10 sessions each cost one ps a tick and at most one tmux") {
   Host host;
   const GeneratedFleet fleet(host, {"--agents", "20", "--sessions", "10", "--no-tmux"});
