@@ -74,7 +74,7 @@ int summary_command(const CommonArguments& common, const LedgerArguments& argume
                mebibytes(static_cast<double>(source.newest.resident.value)),
                mebibytes(static_cast<double>(source.peak_resident.value)), std::to_string(source.sample_count)});
   }
-  print(printable(ledger->key.agent.name) + " since " + utc_text(ledger->window.since) + "; " +
+  print(printable(ledger->key.agent.name) + "\nsince " + utc_text(ledger->window.since) + "; " +
         std::to_string(summary->sample_count) + " rows in the ledger\n" + (summary->sources.empty() ? "" : "\n"));
   print(summary->sources.empty() ? "no rows in this time\n" : table.text());
   return kExitOk;

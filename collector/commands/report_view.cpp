@@ -61,7 +61,7 @@ std::string report_table(const TickReport& report) {
     return fmt::format("tick {}: nothing is known: {}\n", report.number, printable(report.failure->text));
   }
   auto text =
-      fmt::format("{}  tick {}  {} processes on this host; fleetledger itself {:.3f} CPU s, {} MiB\n\n",
+      fmt::format("{}  tick {}  {} processes on this host\nfleetledger itself: {:.3f} CPU s, {} MiB\n\n",
                   utc_text(report.ts), report.number, report.processes, (report.self + report.self_children).seconds(),
                   mebibytes(static_cast<double>(report.self_resident.value)));
   using Align = Table::Align;

@@ -179,6 +179,23 @@ TEST_CASE("wrong use ends with exit code 2 and says what is wrong") {
   }
 }
 
+TEST_CASE("tables for people are readable at 80 columns") {
+  Host host;
+  const ServedAgent agent(host, "an-agent-with-a-name-as-long-as-nobody-would-choose-it-but-for-a-test");
+  host.register_agents({agent.entry()});
+  const auto sampled = host.run({"sample", "--record", "--ticks", "2", "--interval", "100ms"});
+  REQUIRE(sampled.code == 0);
+  const auto rows = test::lines_of(sampled.output + host.run({"summary", agent.path}).output +
+                                   host.run({"samples", agent.path}).output);
+  CHECK(rows.size() > 10);
+  for (const auto& row : rows) {
+    INFO(row);
+    CHECK(std::count_if(row.begin(), row.end(), [](char c) { return (c & 0xC0) != 0x80; }) <= 80);
+  }
+  CHECK(sampled.output.find("RSS MiB") != std::string::npos);
+  CHECK(sampled.output.find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("the README lists the verbs and flags that --help knows, and no others") {
   Host host;
   std::map<std::string, std::string> in_readme;
