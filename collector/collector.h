@@ -37,7 +37,8 @@ struct CollectorParts {
 
 struct CollectorOptions {
   Scope scope = Scope::tree;
-  std::optional<Micros> interval;  ///< one period for all agents, whatever their files say
+  /// One period for all agents, whatever their files say, and a tick each even if none is metered.
+  std::optional<Micros> interval;
 };
 
 /// Metering, tick by tick: look (panes, processes), charge everybody, append for the agents that are due, publish.

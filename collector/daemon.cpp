@@ -228,12 +228,13 @@ void Daemon::reload() {
   const auto& storage = config->storage;
   const auto& sampling = config->sampling;
   if (storage.backend != options_.config.storage.backend || storage.directory != options_.config.storage.directory ||
-      sampling.ps != options_.config.sampling.ps || sampling.tmux != options_.config.sampling.tmux ||
-      sampling.timeout != options_.config.sampling.timeout) {
-    log::warning("reload_incomplete",
-                 {{"reason",
-                   "storage.backend, storage.directory, sampling.ps, sampling.tmux and sampling.timeout take "
-                   "effect at the next start"}});
+      sampling.source != options_.config.sampling.source || sampling.ps != options_.config.sampling.ps ||
+      sampling.tmux != options_.config.sampling.tmux || sampling.timeout != options_.config.sampling.timeout) {
+    log::warning(
+        "reload_incomplete",
+        {{"reason",
+          "storage.backend, storage.directory, sampling.source, sampling.ps, sampling.tmux and sampling.timeout take "
+          "effect at the next start"}});
   }
   log::set_level(config->log.level);
   collector_.set_options({.scope = sampling.scope, .interval = options_.interval});

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "collector/sources/procfs_source.h"
 #include "collector/sources/program.h"
 #include "collector/sources/ps_source.h"
 #include "collector/sources/tmux_panes.h"
@@ -50,6 +51,20 @@ class TmuxWhereverItIs final : public PaneSource {
   std::unique_ptr<PaneSource> found_;
 };
 
+Result<std::unique_ptr<ProcessSource>> open_process_source(uv_loop_s* loop, const SamplingConfig& sampling) {
+  if (sampling.source == ProcessSourceKind::procfs) {
+    return make_procfs_source();
+  }
+  auto program = find_program(sampling.ps);
+  if (!program) {
+    return fail(program.error());
+  }
+  PsOptions options;
+  options.program = std::move(*program);
+  options.timeout = sampling.timeout;
+  return make_ps_source(loop, std::move(options));
+}
+
 }  // namespace
 
 std::vector<std::string> tmux_hints(const Fleet& fleet) {
@@ -64,19 +79,15 @@ std::vector<std::string> tmux_hints(const Fleet& fleet) {
 
 Result<HostSources> open_host_sources(uv_loop_s* loop, const SamplingConfig& sampling,
                                       const std::string& tmux_socket_dir, TmuxHints hints) {
-  auto ps = find_program(sampling.ps);
-  if (!ps) {
-    return fail(ps.error());
+  auto processes = open_process_source(loop, sampling);
+  if (!processes) {
+    return fail(processes.error());
   }
-  PsOptions ps_options;
-  ps_options.program = std::move(*ps);
-  ps_options.timeout = sampling.timeout;
   TmuxOptions tmux_options;
   tmux_options.socket_dir = tmux_socket_dir;
   tmux_options.timeout = sampling.timeout;
-  return HostSources{
-      make_ps_source(loop, std::move(ps_options)),
-      std::make_unique<TmuxWhereverItIs>(loop, sampling.tmux, std::move(tmux_options), std::move(hints))};
+  return HostSources{std::move(*processes), std::make_unique<TmuxWhereverItIs>(
+                                                loop, sampling.tmux, std::move(tmux_options), std::move(hints))};
 }
 
 }  // namespace fleetledger

@@ -62,6 +62,8 @@ using Keys = std::vector<Key<Section>>;
 // ---- The tables. A new key is a row here, a member in config.h, and a line in fleetledger.example.yaml. ----
 
 constexpr std::array kScopes{Word<Scope>{"tree", Scope::tree}, Word<Scope>{"process", Scope::process}};
+constexpr std::array kSources{Word<ProcessSourceKind>{"ps", ProcessSourceKind::ps},
+                              Word<ProcessSourceKind>{"procfs", ProcessSourceKind::procfs}};
 constexpr std::array kLocations{Word<LedgerLocation>{"auto", LedgerLocation::automatic},
                                 Word<LedgerLocation>{"agent", LedgerLocation::agent},
                                 Word<LedgerLocation>{"central", LedgerLocation::central}};
@@ -104,6 +106,8 @@ Keys<DiscoveryConfig> discovery_keys() {
 Keys<SamplingConfig> sampling_keys() {
   using Section = SamplingConfig;
   return {
+      {"source", &Section::source, one_of(kSources),
+       "how processes are seen: by running ps, or by reading /proc (Linux)"},
       {"scope", &Section::scope, one_of(kScopes), "what counts: a root and all that it started, or the root alone"},
       {"sample_interval", &Section::sample_interval, duration(kPeriod),
        "period while a session lives, where the agent's own config says nothing"},

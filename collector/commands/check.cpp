@@ -10,6 +10,7 @@
 #include "collector/commands/survey.h"
 #include "collector/commands/table.h"
 #include "collector/discovery/roots.h"
+#include "collector/sources/procfs_source.h"
 
 namespace fleetledger {
 namespace {
@@ -52,7 +53,13 @@ Findings find_out(const Setup& setup) {
   findings.fleet = read_fleet(setup);
   const auto survey = survey_host(setup, *findings.fleet);
   if (!survey.processes) {
-    findings.problems.push_back({setup.file, 0, "sampling.ps", survey.processes.error().text});
+    const bool by_ps = setup.config.sampling.source == ProcessSourceKind::ps;
+    findings.problems.push_back(
+        {setup.file, 0, by_ps ? "sampling.ps" : "sampling.source", survey.processes.error().text});
+  }
+  if (auto missing = setup.config.sampling.source == ProcessSourceKind::procfs ? procfs_restriction() : "";
+      !missing.empty()) {
+    findings.remarks.push_back("sampling.source: " + missing);
   }
   if (!survey.panes) {
     findings.problems.push_back({setup.file, 0, "sampling.tmux", survey.panes.error().text});

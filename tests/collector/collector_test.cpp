@@ -20,6 +20,9 @@ constexpr Pid kTmux = 50;
 
 /// A host of processes that the test writes, and agents as their files would tell.
 struct Host {
+  explicit Host(CollectorOptions the_options = {}) : options(the_options) {}
+
+  CollectorOptions options;
   FakeClock clock;
   FakeRuntime loop{clock};
   FakeProcessSource processes;
@@ -46,7 +49,7 @@ struct Host {
                        .clock = clock,
                        .runtime = loop.runtime(),
                        .published = [this](const TickReport& report) { reports.push_back(report); }},
-                      {}};
+                      options};
 
   Agent& add_agent(const std::string& name, Pid server) {
     Agent agent;
@@ -328,6 +331,17 @@ TEST_CASE("a gate that closes ends sampling with that tick, one that opens begin
   ++host.fleet.version;
   host.collector.reread_files(Depth::changed);
   REQUIRE(host.collector.next_deadline());
+}
+
+TEST_CASE("ticks that are asked for come though no agent is metered") {
+  Host host{{.interval = Micros{2s}}};
+  host.show({});
+  CHECK(host.tick().number == 0);
+  REQUIRE(host.collector.next_deadline());
+  host.loop.advance(2s);
+  host.show({});
+  CHECK(host.tick().number == 1);
+  CHECK(host.reports.back().agents.empty());
 }
 
 TEST_CASE("an agent that leaves the registry has its ledger let go") {

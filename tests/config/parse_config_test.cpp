@@ -122,7 +122,7 @@ discovery:
     /srv/a: {enabled: true}
     ? "two: words"
     :
-sampling: {scope: process, sample_interval: 5s, idle_sample_interval: 2m, ps: /bin/ps, tmux: "~/bin/tmux", timeout: 500ms}
+sampling: {source: procfs, scope: process, sample_interval: 5s, idle_sample_interval: 2m, ps: /bin/ps, tmux: "~/bin/tmux", timeout: 500ms}
 storage:
   backend: memory
   location: agent
@@ -143,7 +143,8 @@ log:
                                           .location = LedgerLocation::central};
   expected.discovery.overrides["/srv/a"].enabled = true;
   expected.discovery.overrides["two: words"] = {};
-  expected.sampling = {.scope = Scope::process,
+  expected.sampling = {.source = ProcessSourceKind::procfs,
+                       .scope = Scope::process,
                        .sample_interval = 5s,
                        .idle_sample_interval = 2min,
                        .ps = "/bin/ps",
