@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
+# each figure means. Everything is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
+# is gone.
+# Usage: run.sh BUILD_FOLDER [accuracy] [cost] [--short] [--json] [--keep]
+#   accuracy, cost   only these parts; without them, both: about five minutes
+#   --short          accuracy for one minute at 5 s and half a minute at 2 s
+#   --json           one JSON object to standard output, the tables to standard error
+#   --keep           leave the ticks and the truth of the loads, and say where
+# Exit code: 0 all bars met; 1 one was missed, or a part could not be measured; 2 usage.
+set -euo pipefail
+
+usage() {
+  printf 'run.sh: %s\nusage: ./dev bench [accuracy] [cost] [--short] [--json] [--keep]\n' "$1" >&2
+  exit 2
+}
+
+build=${1:?usage: run.sh BUILD_FOLDER [accuracy] [cost] [--short] [--json] [--keep]}
+shift
+fleetledger=$build/collector/fleetledger
+generator=$build/bench/fleet/fleetledger-fleet
+judge=$build/bench/harness/fleetledger-bench
+
+parts=()
+long_ticks=36 # of 5 s
+short_ticks=30 # of 2 s
+json=false
+keep=false
+for argument in "$@"; do
+  case "$argument" in
+    accuracy | cost) parts+=("$argument") ;;
+    --short) long_ticks=12 short_ticks=15 ;;
+    --json) json=true ;;
+    --keep) keep=true ;;
+    *) usage "no part or option \"$argument\"" ;;
+  esac
+done
+if [ ${#parts[@]} -eq 0 ]; then parts=(accuracy cost); fi
+
+exec 3>&1 # for the JSON
+if $json; then exec 1>&2; fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/fleetledger-bench-XXXXXX")
+children=()
+
+# end_last: ends the child that was started last and waits for it.
+end_last() {
+  local last=$((${#children[@]} - 1))
+  kill -TERM "${children[last]}" 2>/dev/null || true
+  wait "${children[last]}" 2>/dev/null || true
+  unset "children[last]"
+}
+
+end() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP
+  while [ ${#children[@]} -gt 0 ]; do end_last; done
+  if $keep; then echo "Kept: $work" >&2; else rm -rf "$work"; fi
+  exit "$status"
+}
+trap end EXIT
+trap 'exit 1' INT TERM HUP
+
+# Nothing of the caller's tmux, configuration or state is seen or touched.
+unset TMUX TMUX_PANE
+export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+
+# start_fleet ROOT OPTION...: returns when every load runs.
+start_fleet() {
+  local root=$1
+  shift
+  export TMUX_TMPDIR=$root/tmux
+  mkfifo "$root.ready"
+  "$generator" start --with-parent --keep --root "$root" "$@" >"$root.ready" &
+  children+=($!)
+  # If the generator fails it has said why, and there is no line.
+  read -r _ <"$root.ready"
+}
+
+# start_sampling HOME OPTION...: to standard output, in the background.
+start_sampling() {
+  local home=$1
+  shift
+  setpriv --pdeathsig TERM "$fleetledger" sample --json --home "$home" "$@" &
+  children+=($!)
+}
+
+# accuracy NAME TICKS INTERVAL: the loads use about one core in all.
+accuracy() {
+  local root=$work/$1 ticks=$2 interval=$3
+  echo "Loads with a known use of CPU, $ticks ticks of $interval ..."
+  start_fleet "$root" --agents 1 --names metered --sessions 8 --server-load steady:3 \
+    --loads flat:20,deep:20,long:20,steady:10,detached:10,unwaited:10,reparented:10,leaker:1 &&
+    start_sampling "$root/home" --ticks "$ticks" --interval "$interval" >"$root.ticks" &&
+    wait "${children[-1]}" || return 1
+  end_last
+  end_last # the fleet: its loads write their last rows of truth
+  "$judge" accuracy --fleet "$root" --ticks "$root.ticks" --json "$root.json"
+}
+
+cost() {
+  local root=$work/cost
+  echo "Ten agents with five idle sessions each, 20 ticks with their ledgers ..."
+  mkfifo "$root.ticks"
+  start_fleet "$root" --agents 10 --sessions 5 --loads idle || return 1
+  "$judge" cost --json "$root.json" <"$root.ticks" &
+  children+=($!)
+  start_sampling "$root/home" --record --ticks 20 --interval 1s >"$root.ticks"
+  wait "${children[-1]}" && wait "${children[-2]}" || return 1
+  while [ ${#children[@]} -gt 0 ]; do end_last; done
+}
+
+"$judge" machine --json "$work/machine.json"
+status=0
+for part in "${parts[@]}"; do
+  echo
+  case "$part" in
+    accuracy)
+      accuracy every-5s "$long_ticks" 5s || status=1
+      echo
+      accuracy every-2s "$short_ticks" 2s || status=1
+      ;;
+    cost) cost || status=1 ;;
+  esac
+done
+if $json; then
+  separator='{'
+  for file in "$work"/*.json; do
+    name=${file##*/}
+    printf '%s"%s":%s' "$separator" "${name%.json}" "$(<"$file")" >&3
+    separator=','
+  done
+  printf '}\n' >&3
+fi
+[ "$status" -eq 0 ]
