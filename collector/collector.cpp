@@ -15,8 +15,6 @@ namespace {
 
 constexpr Micros kPanesGoodFor = std::chrono::minutes{10};
 constexpr Micros kFoldersGoodFor = std::chrono::minutes{10};
-/// Stands in the schedule where ticks are asked for whether or not an agent is metered. No agent has this id.
-constexpr auto kOwnDeadline = "";
 constexpr Micros kLookAgain = std::chrono::milliseconds{100};
 /// In the schedule: the one period for all agents, which goes on while there are none. No agent's id is empty.
 constexpr const char* kAllAgents = "";
@@ -66,11 +64,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
       : parts(std::move(the_parts)),
         options(the_options),
         schedule(the_options.interval ? parts.clock.monotonic() : MonotonicTime{}),
-        meter(the_options.scope) {
-    if (options.interval) {
-      schedule.set(kOwnDeadline, *options.interval, parts.clock.monotonic());
-    }
-  }
+        meter(the_options.scope) {}
 
   CollectorParts parts;
   CollectorOptions options;
