@@ -28,8 +28,9 @@ using TmuxHints = std::function<std::vector<std::string>()>;
 /// The hints of the metered agents, each once.
 [[nodiscard]] std::vector<std::string> tmux_hints(const Fleet& fleet);
 
-/// Finds the programs and sets the sources up on the loop. No ps, or no /proc if that is asked for: an Error. No tmux: a pane source that looks for one
-/// each time and says so, because a host without tmux has no sessions and its agents' servers can still be metered.
+/// Finds the programs and sets the sources up on the loop. No ps, or no /proc if that is asked for: an Error. No tmux:
+/// a pane source that looks for one each time and says so, because a host without tmux has no sessions and its agents'
+/// servers can still be metered.
 [[nodiscard]] Result<HostSources> open_host_sources(uv_loop_s* loop, const SamplingConfig& sampling,
                                                     const std::string& tmux_socket_dir, TmuxHints hints);
 
