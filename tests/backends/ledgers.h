@@ -11,7 +11,7 @@
 #include "backends/backends.h"
 #include "core/agent.h"
 #include "core/ledger_store.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 namespace fleetledger::test {
 
@@ -73,7 +73,7 @@ class Host {
   [[nodiscard]] std::string path() const { return folder_.path(); }
 
  private:
-  TemporaryFolder folder_;
+  TempDir folder_;
 };
 
 }  // namespace fleetledger::test

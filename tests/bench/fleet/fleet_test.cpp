@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <vector>
 
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace fleetledger;
 namespace fs = std::filesystem;
@@ -158,7 +158,7 @@ std::set<std::string> told_panes(const std::string& root) {
 }  // namespace
 
 TEST_CASE("a fleet's sessions run in tmux on its own socket, and nothing of it is left at its end") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "2", "--sessions", "4", "--loads",
                             "flat,deep,detached,unwaited,reparented,leaker,idle,steady:5"});
@@ -177,7 +177,7 @@ TEST_CASE("a fleet's sessions run in tmux on its own socket, and nothing of it i
 }
 
 TEST_CASE("the files of a fleet have the fields that agents' files have") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "3", "--sessions", "1", "--not-development", "1", "--ended-files", "5",
                             "--names", "echo,scout", "--interval-ms", "5000", "--idle-interval-ms", "9000"});
@@ -222,7 +222,7 @@ TEST_CASE("the files of a fleet have the fields that agents' files have") {
 }
 
 TEST_CASE("the heartbeats of a fleet go on") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "1", "--sessions", "0", "--heartbeat-ms", "5"});
   const std::string registry = root + "/home/.instar/registry.json";
@@ -231,7 +231,7 @@ TEST_CASE("the heartbeats of a fleet go on") {
 }
 
 TEST_CASE("a session whose load has ended is told to be completed while the fleet goes on") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "1", "--sessions", "2", "--loads", "steady:100,idle", "--cpu", "50ms"});
   const std::string path = fleet.session_file("agent-1", "s1-steady");
@@ -243,7 +243,7 @@ TEST_CASE("a session whose load has ended is told to be completed while the flee
 }
 
 TEST_CASE("a fleet whose generator is killed ends all the same, and stop removes its files") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "2", "--sessions", "2", "--loads", "detached,flat,unwaited,long"});
   CHECK(fleet.end(SIGKILL) == -SIGKILL);
@@ -254,7 +254,7 @@ TEST_CASE("a fleet whose generator is killed ends all the same, and stop removes
 }
 
 TEST_CASE("stop ends a fleet whose generator and guard were both killed, detached children too") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "1", "--sessions", "2", "--loads", "detached,idle"});
   for (const pid_t pid : processes_of(root)) {
@@ -268,7 +268,7 @@ TEST_CASE("stop ends a fleet whose generator and guard were both killed, detache
 }
 
 TEST_CASE("stop asks a running generator to end its fleet") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "1", "--sessions", "1", "--loads", "steady"});
   CHECK(run({"stop", "--root", root}) == 0);
@@ -277,7 +277,7 @@ TEST_CASE("stop asks a running generator to end its fleet") {
 }
 
 TEST_CASE("kept files tell that everything has ended, and what of others lies in the folder stays") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   fs::create_directory(root);
   {
@@ -296,7 +296,7 @@ TEST_CASE("kept files tell that everything has ended, and what of others lies in
 }
 
 TEST_CASE("without tmux many sessions are bare processes, listed by the stand-in") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "10", "--sessions", "10", "--no-tmux"});
   std::set<std::string> panes;
@@ -319,7 +319,7 @@ TEST_CASE("without tmux many sessions are bare processes, listed by the stand-in
 }
 
 TEST_CASE("a folder with something in it is no place for a fleet, nor is one without a fleet to be stopped") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   std::ofstream(folder / "mine") << "mine";
   CHECK(run({"start", "--root", folder.path(), "--for", "1s"}) == 1);
   CHECK(run({"stop", "--root", folder.path()}) == 1);
@@ -329,7 +329,7 @@ TEST_CASE("a folder with something in it is no place for a fleet, nor is one wit
 }
 
 TEST_CASE("a fleet that cannot start leaves nothing") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const std::string root = folder / "fleet";
   CHECK(run({"start", "--root", root, "--tmux", "/nonexistent/tmux"}) == 1);
   CHECK(processes_of(root).empty());
@@ -337,7 +337,7 @@ TEST_CASE("a fleet that cannot start leaves nothing") {
 }
 
 TEST_CASE("the demo shows its fleet to the collector and leaves no process and no file at Ctrl-C") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   // In the collector's place: tells what it was given and what it sees, then goes on as a live table does.
   const std::string collector = folder / "collector";
   std::ofstream(collector) << "#!/bin/sh\nprintf '%s\\n' \"$@\" >'" << folder.path() << "/arguments'\n"

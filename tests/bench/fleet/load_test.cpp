@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "bench/fleet/truth.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace fleetledger;
 using namespace fleetledger::fleet;
@@ -61,7 +61,7 @@ Micros last_row(const std::string& truth) {
   return rows->back().cpu.since_start();
 }
 
-LoadOptions options_for(const std::string& spec, const test::TemporaryFolder& folder) {
+LoadOptions options_for(const std::string& spec, const test::TempDir& folder) {
   LoadOptions options;
   const auto parsed = parse_load(spec);
   REQUIRE(parsed);
@@ -118,7 +118,7 @@ TEST_CASE("a load tells what the kernel says that its processes used") {
   become_subreaper();
   const std::string spec = GENERATE("steady:100", "flat:100", "deep:100", "reparented:100", "detached:100", "long:100");
   INFO(spec);
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   LoadOptions options = options_for(spec, folder);
   options.cpu_limit = 600ms;
   start(options);
@@ -132,7 +132,7 @@ TEST_CASE("a load tells what the kernel says that its processes used") {
 
 TEST_CASE("children that nobody waits for are in the load's truth and not in the kernel's sum for its process") {
   become_subreaper();
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   LoadOptions options = options_for("unwaited:100", folder);
   options.cpu_limit = 600ms;
   const auto start_time = std::chrono::steady_clock::now();
@@ -165,7 +165,7 @@ TEST_CASE("children that nobody waits for are in the load's truth and not in the
 
 TEST_CASE("a leaker grows to its cap and tells its memory as the kernel does") {
   become_subreaper();
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   LoadOptions options = options_for("leaker:1000", folder);
   options.leak_cap = Bytes{32 << 20};
   const pid_t load = start(options);
@@ -184,7 +184,7 @@ TEST_CASE("a load that is told to stop ends its children and writes its last row
   const std::string spec =
       GENERATE("idle", "steady", "flat", "deep", "unwaited", "reparented", "detached", "long", "leaker");
   INFO(spec);
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   const LoadOptions options = options_for(spec, folder);
   const pid_t load = start(options);
   Result<TruthAccount> account = fail("not yet");

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace fleetledger;
 using namespace fleetledger::fleet;
@@ -33,7 +33,7 @@ TEST_CASE("before the first row and after the last one the truth is unknown") {
 }
 
 TEST_CASE("a truth file is read up to its last whole line") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   std::ofstream(folder / "t.jsonl")
       << "{\"t_mono_us\":5,\"t_wall_ms\":6,\"cpu_us\":7,\"rss_bytes\":8}\n{\"t_mono_us\":9";
   const auto rows = read_truth(folder / "t.jsonl");
@@ -46,7 +46,7 @@ TEST_CASE("a truth file is read up to its last whole line") {
 }
 
 TEST_CASE("a truth file with a row that lacks a number is refused") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   std::ofstream(folder / "t.jsonl") << "{\"t_mono_us\":5,\"t_wall_ms\":6,\"cpu_us\":7}\n";
   CHECK_FALSE(read_truth(folder / "t.jsonl"));
   std::ofstream(folder / "u.jsonl") << "[5]\n";
@@ -55,7 +55,7 @@ TEST_CASE("a truth file with a row that lacks a number is refused") {
 }
 
 TEST_CASE("entries in an account are seen by whoever else has it open") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   auto account = TruthAccount::create(folder / "a.account");
   const auto other = TruthAccount::open(folder / "a.account");
   REQUIRE(account);
@@ -67,7 +67,7 @@ TEST_CASE("entries in an account are seen by whoever else has it open") {
 }
 
 TEST_CASE("what is not an account cannot be opened as one") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   std::ofstream(folder / "short") << "x";
   CHECK_FALSE(TruthAccount::open(folder / "short"));
   CHECK_FALSE(TruthAccount::open(folder / "absent"));

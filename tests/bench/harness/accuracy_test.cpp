@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace fleetledger;
 using namespace fleetledger::bench;
@@ -143,7 +143,7 @@ TEST_CASE("a truth that does not cover the ticks is no truth") {
 }
 
 TEST_CASE("a fleet's truth is found by its description") {
-  const test::TemporaryFolder folder;
+  const test::TempDir folder;
   std::ofstream(folder / "fleet.json") << R"({"agents":[{"name":"a","serverTruth":")" << folder / "server"
                                        << R"(","sessions":[{"id":"s1","load":"flat","truth":")" << folder / "s1"
                                        << R"("}]}]})";

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "collector/discovery/discovery.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 namespace fleetledger::test {
 
@@ -77,7 +77,7 @@ class FakeHome {
   }
 
  private:
-  TemporaryFolder folder_;
+  TempDir folder_;
 };
 
 /// nullptr if the fleet has no agent at this path.

@@ -50,7 +50,7 @@ class WithoutRoot {
 }  // namespace
 
 TEST_CASE("a file is read whole up to its limit and refused one byte above") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   write_file(temporary / "f", std::string(100, 'x'));
   const Folder folder = open_folder(temporary.path());
   const auto file = folder.read("f", limits());
@@ -65,7 +65,7 @@ TEST_CASE("a file is read whole up to its limit and refused one byte above") {
 }
 
 TEST_CASE("a file that does not exist is nothing, not an error") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   const Folder folder = open_folder(temporary.path());
   CHECK(folder.read("f", limits())->has_value() == false);
   CHECK(folder.stat("f")->has_value() == false);
@@ -74,7 +74,7 @@ TEST_CASE("a file that does not exist is nothing, not an error") {
 }
 
 TEST_CASE("a file of another user is refused, one of root is not") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   write_file(temporary / "f", "x");
   const Folder folder = open_folder(temporary.path());
   const bool root = ::geteuid() == 0;
@@ -94,7 +94,7 @@ TEST_CASE("no device is opened") {
 }
 
 TEST_CASE("a change of a file changes its identity even if size and modification time are put back") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   write_file(temporary / "f", "aaaa");
   const Folder folder = open_folder(temporary.path());
   const auto before = folder.stat("f");
@@ -123,7 +123,7 @@ TEST_CASE("a file is young for two seconds, in either direction of the clock") {
 
 TEST_CASE("a file is read when it changed and not otherwise") {
   using Outcome = FileLook::Outcome;
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   const Folder folder = open_folder(temporary.path());
   FileMark mark;
   const auto look = [&](std::chrono::seconds later = 10s) {
@@ -149,7 +149,7 @@ TEST_CASE("a file is read when it changed and not otherwise") {
 }
 
 TEST_CASE("folders are walked without following links") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   std::filesystem::create_directories(temporary / "a/b");
   std::filesystem::create_directory_symlink(temporary / "a", temporary / "link");
   write_file(temporary / "file", "");
@@ -163,7 +163,7 @@ TEST_CASE("folders are walked without following links") {
 }
 
 TEST_CASE("a listing has the names with an ending, up to a limit") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   for (const char* name : {"a.json", "b.json", "c.txt", "d.json.tmp"}) write_file(temporary / name, "");
   const Folder folder = open_folder(temporary.path());
   for (int again = 0; again < 2; ++again) {
@@ -179,7 +179,7 @@ TEST_CASE("a listing has the names with an ending, up to a limit") {
 }
 
 TEST_CASE("no descriptor stays open, whatever is read") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   std::filesystem::create_directories(temporary / "a/b");
   write_file(temporary / "f", "x");
   REQUIRE(mkfifo((temporary / "fifo").c_str(), 0600) == 0);
@@ -200,7 +200,7 @@ TEST_CASE("no descriptor stays open, whatever is read") {
 }
 
 TEST_CASE("without descriptors a file is not refused for good but tried again") {
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   write_file(temporary / "f", "x");
   const Folder folder = open_folder(temporary.path());
   FileMark mark;
@@ -218,7 +218,7 @@ TEST_CASE("without descriptors a file is not refused for good but tried again") 
 
 TEST_CASE("a file behind a folder that was closed to us for a while is read again when it is open") {
   const WithoutRoot nobody;
-  const TemporaryFolder temporary;
+  const TempDir temporary;
   write_file(temporary / "f", "x");
   const Folder folder = open_folder(temporary.path());
   FileMark mark;

@@ -18,7 +18,7 @@ namespace {
 class WatcherTest {
  public:
   std::multiset<std::string> changed;
-  TemporaryFolder folder;
+  TempDir folder;
 
   explicit WatcherTest(std::size_t most = Watcher::kMostFolders) {
     REQUIRE(uv_loop_init(&loop_) == 0);
