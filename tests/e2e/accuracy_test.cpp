@@ -28,7 +28,7 @@ TEST_CASE("flat, deep and long loads are within 2 % and 0.3 s of what the kernel
   GeneratedFleet fleet(
       host, {"--agents", "1", "--sessions", "3", "--loads", "flat:30,deep:30,long:40", "--names", "echo", "--keep"});
   const auto path = fleet.agent("echo")["path"].text;
-  REQUIRE(host.run({"sample", "--json", "--record", "--ticks", "6", "--interval", "2s"}).code == 0);
+  REQUIRE(host.run({"sample", "--json", "--record", "--ticks", "5", "--interval", "2s"}).code == 0);
   fleet.end();
 
   const auto rows = e2e::read_rows(path);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <unistd.h>
 
 #include "tests/e2e/json.h"
 
@@ -28,6 +29,9 @@ Host::Host() {
 }
 
 Host::~Host() {
+  if (std::filesystem::exists(tmux_dir_ + "/tmux-" + std::to_string(::getuid()) + "/default")) {
+    start_program({"/usr/bin/tmux", "kill-server"}).exit_code();
+  }
   CHECK(test::await([&] { return test::processes_that_mention(folder_.path()).empty(); }));
 }
 
@@ -111,6 +115,16 @@ void Host::write_session(const std::string& agent_path, const std::string& id, c
   std::ofstream(agent_path + "/.instar/state/sessions/" + id + ".json")
       << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)" << json_text(status)
       << R"(,"tmuxSession":)" << json_text(tmux_session) << R"(,"startedAt":)" << json_text(iso_now()) << "}";
+}
+
+std::string complaints_in(const std::string& log) {
+  std::string complaints;
+  for (const auto& line : test::lines_of(log)) {
+    if (line.find(" level=info ") == std::string::npos) {
+      complaints += line + '\n';
+    }
+  }
+  return complaints;
 }
 
 }  // namespace fleetledger::e2e

@@ -8,8 +8,8 @@
 
 namespace fleetledger::e2e {
 
-/// A user's home of the test's own, with tmux sockets of its own, and fleetledger to run on it. When it goes, it fails
-/// the test if a process is left that was started here, and removes all files.
+/// A user's home of the test's own, with tmux sockets of its own, and fleetledger to run on it. When it goes, it ends
+/// its tmux server, fails the test if a process is left that was started here, and removes all files.
 class Host {
  public:
   Host();
@@ -59,6 +59,9 @@ class Host {
   bool configured_ = false;
   int programs_ = 0;
 };
+
+/// The lines of a log that say that something is wrong.
+[[nodiscard]] std::string complaints_in(const std::string& log);
 
 /// An agent's files, and a process of the test as its server.
 class ServedAgent {

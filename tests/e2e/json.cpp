@@ -37,7 +37,7 @@ Json tree(const rapidjson::Value& value) {
 
 }  // namespace
 
-const Json& Json::operator[](const std::string& name) const {
+const Json& Json::operator[](const std::string& name) const& {
   for (const auto& [key, value] : members) {
     if (key == name) {
       return value;
@@ -54,7 +54,7 @@ std::vector<std::string> Json::keys() const {
   return names;
 }
 
-const Json& Json::with(const std::string& name, const std::string& value) const {
+const Json& Json::with(const std::string& name, const std::string& value) const& {
   for (const auto& item : items) {
     if (item[name].text == value) {
       return item;

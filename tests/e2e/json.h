@@ -17,13 +17,19 @@ struct Json {
   std::vector<Json> items;
   std::vector<std::pair<std::string, Json>> members;
 
-  [[nodiscard]] const Json& operator[](const std::string& name) const;
-  [[nodiscard]] const Json& operator[](std::size_t index) const { return items.at(index); }
+  [[nodiscard]] const Json& operator[](const std::string& name) const&;
+  [[nodiscard]] const Json& operator[](std::size_t index) const& { return items.at(index); }
+  /// The item of an array whose member `name` is this text.
+  [[nodiscard]] const Json& with(const std::string& name, const std::string& value) const&;
+  // Of a tree that is about to go: a part that stays.
+  [[nodiscard]] Json operator[](const std::string& name) && { return std::as_const(*this)[name]; }
+  [[nodiscard]] Json operator[](std::size_t index) && { return items.at(index); }
+  [[nodiscard]] Json with(const std::string& name, const std::string& value) && {
+    return std::as_const(*this).with(name, value);
+  }
   [[nodiscard]] std::size_t size() const { return items.size(); }
   [[nodiscard]] std::vector<std::string> keys() const;  ///< in their order
   [[nodiscard]] bool is_null() const { return kind == Kind::null; }
-  /// The item of an array whose member `name` is this text.
-  [[nodiscard]] const Json& with(const std::string& name, const std::string& value) const;
 };
 
 /// Throws if the text is not one JSON document.

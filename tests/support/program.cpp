@@ -89,6 +89,7 @@ Program::Program(const std::vector<std::string>& command, const std::vector<std:
     return;
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setpgid(0, 0);
   ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
   ::dup2(open_output(output_), STDOUT_FILENO);
   ::dup2(open_output(output_ + ".err"), STDERR_FILENO);
@@ -106,7 +107,8 @@ Program::Program(Program&& other) noexcept
 
 Program::~Program() {
   if (!reaped_) {
-    ::kill(pid_, SIGKILL);
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);  // it may not have come to lead its group
     ::waitpid(pid_, nullptr, 0);
   }
 }

@@ -31,7 +31,7 @@ std::vector<std::string> lines_of(const std::string& text);
 std::vector<pid_t> processes_that_mention(const std::string& text);
 
 /// A program that runs. What it writes goes to files, so that nobody has to read it for it to go on. It is killed and
-/// reaped when this object goes, or when the test does.
+/// reaped when this object goes, with what it started in its group, or when the test does.
 class Program {
  public:
   /// `command`: path and arguments. `environment`: all of it, NAME=VALUE. `output`: the file for what it prints;
