@@ -99,11 +99,11 @@ void Host::write_agent_config(const std::string& path, const std::string& config
 
 void Host::register_agents(const std::vector<Entry>& entries) {
   std::string text;
-  for (const auto& [name, path, pid] : entries) {
+  for (const auto& [name, path, pid, heartbeat] : entries) {
     text += (text.empty() ? "" : ",\n") + std::string(R"({"type":"standalone","port":4040,"name":)") + json_text(name) +
             R"(,"path":)" + json_text(path) + R"(,"pid":)" + std::to_string(pid) + R"(,"status":")" +
             (pid == 0 ? "stopped" : "running") + R"(","createdAt":")" + iso_now() + R"(","lastHeartbeat":")" +
-            iso_now() + "\"}";
+            (heartbeat.empty() ? iso_now() : heartbeat) + "\"}";
   }
   const auto file = home_ + "/.instar/registry.json";
   std::ofstream(file + ".new") << R"({"version":1,"entries":[)" << text << "]}";

@@ -42,9 +42,10 @@ class Host {
   struct Entry {
     std::string name;
     std::string path;
-    pid_t pid = 0;  ///< its server's
+    pid_t pid = 0;          ///< its server's
+    std::string heartbeat;  ///< ISO 8601; empty: now
   };
-  /// The registry, exchanged by rename; heartbeats are as of now.
+  /// The registry, exchanged by rename.
   void register_agents(const std::vector<Entry>& entries);
   /// A session's file, rewritten in place; started now.
   void write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
@@ -73,7 +74,7 @@ class ServedAgent {
   std::string path;
   test::Program server;
 
-  [[nodiscard]] Host::Entry entry() const { return {name, path, server.pid()}; }
+  [[nodiscard]] Host::Entry entry() const { return {name, path, server.pid(), ""}; }
 };
 
 }  // namespace fleetledger::e2e

@@ -123,7 +123,7 @@ TEST_CASE("the ledgers are read while the collector runs, and after it was kille
 
 TEST_CASE("a ledger that is not there yet is empty, and asking for it does not make it") {
   Host host;
-  host.register_agents({{"echo", host.make_agent("echo"), 0}});
+  host.register_agents({{"echo", host.make_agent("echo"), 0, ""}});
   const auto answer = host.run({"summary", "echo", "--json"});
   CHECK(answer.code == 0);
   CHECK(e2e::parse_json(answer.output)["sources"].size() == 0);
@@ -134,7 +134,7 @@ TEST_CASE("an agent that is not there is an error, and a name of two agents name
   Host host;
   const auto first = host.make_agent("a");
   const auto second = host.make_agent("b");
-  host.register_agents({{"twin", first, 0}, {"twin", second, 0}});
+  host.register_agents({{"twin", first, 0, ""}, {"twin", second, 0, ""}});
   const auto unknown = host.run({"summary", "nobody", "--json"});
   CHECK(unknown.code == 1);
   CHECK(unknown.output.empty());

@@ -175,7 +175,7 @@ TEST_CASE("sample with --record writes the rows that it prints, in files that on
 
 TEST_CASE("sample ends after its ticks when no agent's gate is open") {
   Host host;
-  host.register_agents({{"off", host.make_agent("off", "{}"), 0}});
+  host.register_agents({{"off", host.make_agent("off", "{}"), 0, ""}});
   const auto sampled = host.run({"sample", "--json", "--ticks", "2", "--interval", "100ms"});
   CHECK(sampled.code == 0);
   const auto ticks = ticks_of(sampled);
