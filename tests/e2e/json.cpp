@@ -1,9 +1,11 @@
 #include "tests/e2e/json.h"
 
+#include <algorithm>
 #include <rapidjson/document.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 #include <stdexcept>
+#include <utility>
 
 namespace fleetledger::e2e {
 namespace {
@@ -29,7 +31,8 @@ Json tree(const rapidjson::Value& value) {
   } else if (value.IsObject()) {
     json.kind = Json::Kind::object;
     for (const auto& member : value.GetObject()) {
-      json.members.emplace_back(string_of(member.name), tree(member.value));
+      json.names.push_back(string_of(member.name));
+      json.items.push_back(tree(member.value));
     }
   }
   return json;
@@ -38,21 +41,14 @@ Json tree(const rapidjson::Value& value) {
 }  // namespace
 
 const Json& Json::operator[](const std::string& name) const& {
-  for (const auto& [key, value] : members) {
-    if (key == name) {
-      return value;
-    }
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    throw std::out_of_range("no member " + name);
   }
-  throw std::out_of_range("no member " + name);
+  return items[static_cast<std::size_t>(found - names.begin())];
 }
 
-std::vector<std::string> Json::keys() const {
-  std::vector<std::string> names;
-  for (const auto& [key, value] : members) {
-    names.push_back(key);
-  }
-  return names;
-}
+const Json& Json::operator[](std::size_t index) const& { return items.at(index); }
 
 const Json& Json::with(const std::string& name, const std::string& value) const& {
   for (const auto& item : items) {
@@ -62,6 +58,10 @@ const Json& Json::with(const std::string& name, const std::string& value) const&
   }
   throw std::out_of_range("no item whose " + name + " is " + value);
 }
+
+Json Json::operator[](const std::string& name) && { return std::as_const(*this)[name]; }
+Json Json::operator[](std::size_t index) && { return items.at(index); }
+Json Json::with(const std::string& name, const std::string& value) && { return std::as_const(*this).with(name, value); }
 
 Json parse_json(const std::string& text) {
   rapidjson::Document document;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace fleetledger::e2e {
@@ -14,21 +13,20 @@ struct Json {
   bool flag = false;
   double number = 0;  ///< exact for whole numbers below 2^53
   std::string text;
-  std::vector<Json> items;
-  std::vector<std::pair<std::string, Json>> members;
+  std::vector<Json> items;         ///< of an array; of an object the values
+  std::vector<std::string> names;  ///< of an object, in their order: as many as values
 
   [[nodiscard]] const Json& operator[](const std::string& name) const&;
-  [[nodiscard]] const Json& operator[](std::size_t index) const& { return items.at(index); }
+  [[nodiscard]] const Json& operator[](std::size_t index) const&;
   /// The item of an array whose member `name` is this text.
   [[nodiscard]] const Json& with(const std::string& name, const std::string& value) const&;
   // Of a tree that is about to go: a part that stays.
-  [[nodiscard]] Json operator[](const std::string& name) && { return std::as_const(*this)[name]; }
-  [[nodiscard]] Json operator[](std::size_t index) && { return items.at(index); }
-  [[nodiscard]] Json with(const std::string& name, const std::string& value) && {
-    return std::as_const(*this).with(name, value);
-  }
+  [[nodiscard]] Json operator[](const std::string& name) &&;
+  [[nodiscard]] Json operator[](std::size_t index) &&;
+  [[nodiscard]] Json with(const std::string& name, const std::string& value) &&;
+
   [[nodiscard]] std::size_t size() const { return items.size(); }
-  [[nodiscard]] std::vector<std::string> keys() const;  ///< in their order
+  [[nodiscard]] const std::vector<std::string>& keys() const { return names; }
   [[nodiscard]] bool is_null() const { return kind == Kind::null; }
 };
 
