@@ -49,7 +49,7 @@ struct Named {
 std::string sessions_path(const AgentIdentity& agent) { return agent.path + "/.instar/state/sessions"; }
 
 /// Of several live files that name one tmux session, all but the one in charge are ghosts.
-std::vector<Session> without_ghosts(std::vector<Session> sessions, std::vector<std::string>& remarks) {
+std::vector<Session> without_ghosts(const std::vector<Session>& sessions, std::vector<std::string>& remarks) {
   const auto is_better = [](const Session& a, const Session& b) {
     if (a.superseded != b.superseded) return b.superseded;
     return a.started_at > b.started_at;

@@ -156,7 +156,7 @@ Listener::Listener(Listener&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       address_(std::move(other.address_)),
       path_(std::exchange(other.path_, {})),
-      file_(other.file_) {}
+      file_(std::exchange(other.file_, {})) {}
 
 Listener::~Listener() {
   struct stat status {};

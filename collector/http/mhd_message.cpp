@@ -93,7 +93,7 @@ MhdResponse to_mhd(Response response, After after) {
   MhdResponse made(MHD_create_response_from_buffer_with_free_callback_cls(
       bytes.size(), const_cast<char*>(bytes.data()), [](void* sent) { delete static_cast<Body*>(sent); }, body.get()));
   if (!made) return nullptr;
-  body.release();
+  static_cast<void>(body.release());  // the callback deletes it
 
   const auto add = [&](const char* name, const char* value) {
     return MHD_add_response_header(made.get(), name, value) == MHD_YES;

@@ -237,7 +237,7 @@ ChildRunner::~ChildRunner() {
 
 bool ChildRunner::running() const { return run_ && run_->active(); }
 
-void ChildRunner::run(const ChildOptions& options, Done done) {
+void ChildRunner::run(const ChildOptions& options, const Done& done) {
   if (running()) {
     done(run_failed(options.program, "the one before it still runs", Error::Kind::busy));
     return;

@@ -49,7 +49,7 @@ class ChildRunner {
   /// Starts the program and calls `done` exactly once, possibly before this returns: with the exit, whatever its
   /// status, or with an Error if it could not be started, ran out of time, printed more than the limit, or if the one
   /// before it still runs (Error::Kind::busy).
-  void run(const ChildOptions& options, Done done);
+  void run(const ChildOptions& options, const Done& done);
 
   [[nodiscard]] bool running() const;
 
