@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "config/listen_address.h"
 #include "config/suggestion.h"
 #include "config/value_kinds.h"
 #include "config/values.h"
@@ -73,6 +74,8 @@ constexpr std::array kLevels{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogL
 constexpr DurationBounds kPeriod{.least = 1s, .most = 24h, .raise = true};
 constexpr DurationBounds kRetention{.least = 1s, .most = hours{24 * 3650}};
 constexpr DurationBounds kTimeout{.least = 100ms, .most = 60s};
+constexpr DurationBounds kHttpIdle{.least = 1s, .most = 1h};
+constexpr std::int64_t kKibibyte = 1024;
 
 template <typename T, std::size_t size>
 ValueKind<T> one_of(const std::array<Word<T>, size>& words) {
@@ -131,6 +134,32 @@ Keys<StorageConfig> storage_keys(std::span<const std::string_view> backends) {
   };
 }
 
+Keys<HttpLimits> http_limit_keys() {
+  using Section = HttpLimits;
+  return {
+      {"connections", &Section::connections, whole_number(1, 10'000), "connections at a time, over all addresses"},
+      {"header", &Section::header, size(Bytes{kKibibyte}, Bytes{1024 * kKibibyte}), "the headers of one request"},
+      {"url", &Section::url, size(Bytes{256}, Bytes{64 * kKibibyte}), "path and query of one request"},
+      {"idle", &Section::idle, duration(kHttpIdle), "how long a connection may be without a whole request"},
+  };
+}
+
+ValueKind<HttpLimits> http_limits();
+
+Keys<HttpConfig> http_keys() {
+  using Section = HttpConfig;
+  return {
+      {"enabled", &Section::enabled, truth(), "whether `run` serves HTTP"},
+      {"listen", &Section::listen, list_of(listen_address()), "where; a Unix socket has mode 0600"},
+      {"operator_token_file", &Section::operator_token_file, path(),
+       "the operator's token; made at the first start, mode 0600"},
+      {"allowed_hosts", &Section::allowed_hosts, list_of(host_name()),
+       "names by which clients may call us, besides localhost and loopback numbers"},
+      {"allow_remote", &Section::allow_remote, truth(), "lets `listen` name addresses that other hosts can reach"},
+      {"limits", &Section::limits, http_limits(), "what clients may take"},
+  };
+}
+
 Keys<LogConfig> log_keys() {
   using Section = LogConfig;
   return {
@@ -144,6 +173,7 @@ void for_each_section(std::span<const std::string_view> backends, Visit visit) {
   visit("discovery", &Config::discovery, discovery_keys());
   visit("sampling", &Config::sampling, sampling_keys());
   visit("storage", &Config::storage, storage_keys(backends));
+  visit("http", &Config::http, http_keys());
   visit("log", &Config::log, log_keys());
 }
 
@@ -213,9 +243,43 @@ ValueKind<std::map<std::string, AgentOverride>> overrides() {
   return {.form = "map", .single = false, .read = read, .show = [](const Overrides&) { return std::string("{}"); }};
 }
 
+ValueKind<HttpLimits> http_limits() {
+  const auto read = [](const YamlNode& node, std::string_view path, Findings& findings) -> std::optional<HttpLimits> {
+    HttpLimits limits;
+    read_section(limits, http_limit_keys(), node, path, findings);
+    return limits;
+  };
+  const auto show = [](const HttpLimits& limits) {
+    std::string text;
+    for (const auto& key : http_limit_keys()) {
+      text.append(text.empty() ? "{" : ", ").append(key.name).append(": ").append(key.show(limits));
+    }
+    return text + "}";
+  };
+  return {.form = "map", .single = false, .read = read, .show = show};
+}
+
 // ---- The file, the environment, and the documentation. ----
 
-void read_file(Config& config, const ConfigSource& source, Findings& findings) {
+/// What is wrong only together with another key. `line`: that of http.listen in the file.
+void check_http(const HttpConfig& http, int line, Findings& findings) {
+  if (!http.enabled) return;
+  const bool refused = std::any_of(findings.problems.begin(), findings.problems.end(),
+                                   [](const Problem& problem) { return problem.key == "http.listen"; });
+  if (http.listen.empty() && !refused) {
+    findings.problem(line, "http.listen", "an address is needed; to serve nothing, say http.enabled: false");
+  }
+  for (const std::string& text : http.listen) {
+    const auto address = parse_listen_address(text);
+    if (address && !address->loopback && !http.allow_remote) {
+      findings.problem(line, "http.listen",
+                       text + " can be reached from other hosts; if that is meant, say http.allow_remote: true");
+    }
+  }
+}
+
+/// Returns the line of http.listen; 0 if it is not there.
+int read_file(Config& config, const ConfigSource& source, Findings& findings) {
   const YamlTree tree = parse_yaml(source.text, source.file);
   const std::vector<YamlEntry>& entries = entries_of(tree.root, "", findings);
   std::vector<std::string_view> names;
@@ -230,6 +294,13 @@ void read_file(Config& config, const ConfigSource& source, Findings& findings) {
   }
   std::erase_if(findings.problems, [&](const Problem& problem) { return problem.line >= tree.lost_at; });
   findings.problems.insert(findings.problems.begin(), tree.problems.begin(), tree.problems.end());
+  for (const YamlEntry& section : entries) {
+    if (section.key != "http") continue;
+    for (const YamlEntry& entry : section.value.entries) {
+      if (entry.key == "listen") return entry.line;
+    }
+  }
+  return 0;
 }
 
 std::string variable_of(std::string_view section, std::string_view key = "") {
@@ -289,13 +360,13 @@ void read_environment(Config& config, const ConfigSource& source, Findings& find
 ParsedConfig parse_config(const ConfigSource& source) {
   ParsedConfig parsed;
   Findings file{.file = source.file, .problems = {}, .remarks = {}};
-  read_file(parsed.config, source, file);
+  const int listen_line = read_file(parsed.config, source, file);
+  Findings environment{.file = "environment", .problems = {}, .remarks = {}};
+  read_environment(parsed.config, source, environment);
+  check_http(parsed.config.http, listen_line, file);
   const auto by_line = [](const Problem& left, const Problem& right) { return left.line < right.line; };
   std::stable_sort(file.problems.begin(), file.problems.end(), by_line);
   std::stable_sort(file.remarks.begin(), file.remarks.end(), by_line);
-
-  Findings environment{.file = "environment", .problems = {}, .remarks = {}};
-  read_environment(parsed.config, source, environment);
 
   parsed.problems = std::move(file.problems);
   parsed.problems.insert(parsed.problems.end(), environment.problems.begin(), environment.problems.end());
@@ -321,6 +392,11 @@ std::vector<ConfigKey> config_keys() {
     if (section == "discovery") {
       for (const auto& key : override_keys()) {
         result.push_back({joined("discovery.overrides.<agent>", key.name), key.form, "", std::string(key.meaning), ""});
+      }
+    }
+    if (section == "http") {
+      for (const auto& key : http_limit_keys()) {
+        result.push_back({joined("http.limits", key.name), key.form, "", std::string(key.meaning), ""});
       }
     }
   });

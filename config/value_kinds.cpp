@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "config/listen_address.h"
 #include "config/suggestion.h"
 #include "config/values.h"
 
@@ -151,6 +152,69 @@ ValueKind<std::string> path() {
 
 ValueKind<std::string> program() {
   return {.form = "name or path", .read = read_program, .show = [](const std::string& value) { return value; }};
+}
+
+ValueKind<std::string> listen_address() {
+  const auto read = [](const YamlNode& node, std::string_view key, Findings& findings) -> std::optional<std::string> {
+    std::optional<std::string> text = read_text(node, key, findings);
+    if (!text) return std::nullopt;
+    if (const auto parsed = parse_listen_address(*text); !parsed) {
+      findings.problem(node.line, key, parsed.error().text);
+      return std::nullopt;
+    }
+    return text;
+  };
+  return {.form = "address:port or unix:path", .read = read, .show = [](const std::string& value) { return value; }};
+}
+
+ValueKind<std::string> host_name() {
+  const auto read = [](const YamlNode& node, std::string_view key, Findings& findings) -> std::optional<std::string> {
+    std::optional<std::string> text = read_text(node, key, findings);
+    if (text && text->front() != '[' && text->find_first_of(":/ @?#") != std::string::npos) {
+      findings.problem(node.line, key, quoted(*text) + " is no host name; it stands without a scheme and a port");
+      return std::nullopt;
+    }
+    return text;
+  };
+  return {.form = "host name", .read = read, .show = [](const std::string& value) { return value; }};
+}
+
+ValueKind<std::int64_t> whole_number(std::int64_t least, std::int64_t most) {
+  const std::string range = std::to_string(least) + " to " + std::to_string(most);
+  const auto read = [=](const YamlNode& node, std::string_view key, Findings& findings) -> std::optional<std::int64_t> {
+    const std::string* text = single_value(node, key, "a whole number", findings);
+    if (text == nullptr) return std::nullopt;
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (error != std::errc() || end != text->data() + text->size() || number < least || number > most) {
+      findings.problem(node.line, key, quoted(*text) + " is no whole number from " + range);
+      return std::nullopt;
+    }
+    return number;
+  };
+  return {
+      .form = "whole number, " + range, .read = read, .show = [](std::int64_t value) { return std::to_string(value); }};
+}
+
+ValueKind<Bytes> size(Bytes least, Bytes most) {
+  const auto read = [=](const YamlNode& node, std::string_view key, Findings& findings) -> std::optional<Bytes> {
+    const std::string* text = single_value(node, key, "a size", findings);
+    if (text == nullptr) return std::nullopt;
+    const Result<Bytes> parsed = parse_size(*text);
+    if (!parsed) {
+      findings.problem(node.line, key, parsed.error().text);
+      return std::nullopt;
+    }
+    if (*parsed < least || *parsed > most) {
+      const bool small = *parsed < least;
+      findings.problem(node.line, key,
+                       *text + (small ? " is too small; the least is " : " is too large; the most is ") +
+                           format_size(small ? least : most));
+      return std::nullopt;
+    }
+    return *parsed;
+  };
+  return {.form = "size, " + format_size(least) + " to " + format_size(most), .read = read, .show = format_size};
 }
 
 ValueKind<std::vector<std::string>> list_of(const ValueKind<std::string>& kind) {

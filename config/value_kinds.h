@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 
 #include "config/problem.h"
 #include "config/yaml_tree.h"
+#include "core/units.h"
 
 namespace fleetledger {
 
@@ -60,6 +62,12 @@ struct DurationBounds {
 [[nodiscard]] ValueKind<std::string> path();
 /// The name of a program, or where it is.
 [[nodiscard]] ValueKind<std::string> program();
+/// See config/listen_address.h.
+[[nodiscard]] ValueKind<std::string> listen_address();
+/// A name in a `Host` header, without a port.
+[[nodiscard]] ValueKind<std::string> host_name();
+[[nodiscard]] ValueKind<std::int64_t> whole_number(std::int64_t least, std::int64_t most);
+[[nodiscard]] ValueKind<Bytes> size(Bytes least, Bytes most);
 [[nodiscard]] ValueKind<std::vector<std::string>> list_of(const ValueKind<std::string>& kind);
 [[nodiscard]] ValueKind<std::chrono::milliseconds> duration(DurationBounds bounds);
 /// Likewise; a fraction of a second is a problem.

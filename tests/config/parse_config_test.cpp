@@ -123,6 +123,13 @@ discovery:
     ? "two: words"
     :
 sampling: {source: procfs, scope: process, sample_interval: 5s, idle_sample_interval: 2m, ps: /bin/ps, tmux: "~/bin/tmux", timeout: 500ms}
+http:
+  enabled: false
+  listen: ["[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"]
+  operator_token_file: ~/operator
+  allowed_hosts: [metrics.example, "[fe80::1]"]
+  allow_remote: true
+  limits: {connections: 10, header: 2KiB, url: 1KiB, idle: 2s}
 storage:
   backend: memory
   location: agent
@@ -152,6 +159,12 @@ log:
                        .timeout = 500ms};
   expected.storage = {
       .backend = "memory", .location = LedgerLocation::agent, .directory = "/var/ledgers", .retention = 720h};
+  expected.http = {.enabled = false,
+                   .listen = {"[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"},
+                   .operator_token_file = "~/operator",
+                   .allowed_hosts = {"metrics.example", "[fe80::1]"},
+                   .allow_remote = true,
+                   .limits = {.connections = 10, .header = Bytes{2048}, .url = Bytes{1024}, .idle = 2s}};
   expected.log.level = LogLevel::debug;
   CHECK(parsed.config == expected);
 }
@@ -206,11 +219,25 @@ TEST_CASE("the environment wins over the file") {
 TEST_CASE("every single value has a variable, lists and maps have none") {
   for (const ConfigKey& key : config_keys()) {
     CAPTURE(key.path);
-    const bool many = key.path.starts_with("discovery.");
+    const bool many = key.path.starts_with("discovery.") || key.path.starts_with("http.limits") ||
+                      key.path == "http.listen" || key.path == "http.allowed_hosts";
     CHECK(key.variable.empty() == many);
     if (!many) CHECK(texts(parse("", {{key.variable, key.default_value}}).problems).empty());
     if (!many) CHECK_FALSE(parse("", {{key.variable, "\x01"}}).ok());
   }
+}
+
+TEST_CASE("an address that other hosts can reach has to be asked for, in the file or by the environment") {
+  const std::string remote = "http:\n  listen: [\"127.0.0.1:4100\", \"0.0.0.0:4100\"]\n";
+  CHECK(texts(parse(remote).problems) ==
+        "f.yaml:2: http.listen: 0.0.0.0:4100 can be reached from other hosts; if that is meant, say "
+        "http.allow_remote: true\n");
+  CHECK(parse(remote + "  allow_remote: true\n").ok());
+  CHECK(parse(remote + "  enabled: false\n").ok());
+  CHECK(parse(remote, {{"FLEETLEDGER_HTTP_ALLOW_REMOTE", "true"}}).ok());
+  CHECK(parse("http: {listen: [\"127.9.9.9:1\", \"[::1]:2\", \"unix:/x\"]}").ok());
+  CHECK(texts(parse("http: {listen: []}").problems) ==
+        "f.yaml:1: http.listen: an address is needed; to serve nothing, say http.enabled: false\n");
 }
 
 TEST_CASE("what is wrong in the environment is told by the variable's name") {
