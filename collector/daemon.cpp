@@ -15,6 +15,7 @@
 #include "collector/log.h"
 #include "collector/loop/handle.h"
 #include "collector/loop/loop_runtime.h"
+#include "collector/service.h"
 #include "collector/store_lane.h"
 
 namespace fleetledger {
@@ -37,6 +38,7 @@ class Daemon {
          std::shared_ptr<std::vector<std::string>> tmux_hints);
 
   [[nodiscard]] Result<void> start();
+  [[nodiscard]] Result<void> start_serving();
   [[nodiscard]] bool stuck() const { return stuck_; }
 
  private:
@@ -53,6 +55,7 @@ class Daemon {
 
   uv_loop_t* loop_;
   DaemonOptions options_;
+  LedgerStore& store_;
   const Clock& clock_ = system_clock();
   LoopRuntime runtime_;
   std::shared_ptr<Discovery> discovery_;
@@ -60,6 +63,7 @@ class Daemon {
   std::shared_ptr<std::vector<std::string>> tmux_hints_;
   StoreLane lane_;
   Collector collector_;
+  std::unique_ptr<Service> service_;
   UvHandle<uv_timer_t> timer_;
   std::unique_ptr<Watcher> watcher_;
   std::vector<UvHandle<uv_signal_t>> signals_;
@@ -77,6 +81,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                std::shared_ptr<std::vector<std::string>> tmux_hints)
     : loop_(loop),
       options_(std::move(options)),
+      store_(store),
       runtime_(loop),
       discovery_(std::make_shared<Discovery>(discovery_options(options_.config, options_.places))),
       sources_(std::move(sources)),
@@ -96,7 +101,30 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                  },
                  {.scope = options_.config.sampling.scope, .interval = options_.interval}) {}
 
+Result<void> Daemon::start_serving() {
+  if (!options_.serve || !options_.config.http.enabled) {
+    return {};
+  }
+  auto service =
+      Service::start(options_.config.http,
+                     {.loop = loop_, .runtime = runtime_.runtime(), .store = store_, .state = [this] {
+                        return ApiState{.fleet = collector_.fleet(),
+                                        .snapshot = collector_.snapshot(),
+                                        .status_of = [this](const Agent& agent) { return collector_.status_of(agent); },
+                                        .own_resident = collector_.last_report().self_resident,
+                                        .now = clock_.wall()};
+                      }});
+  if (!service) {
+    return fail(service.error());
+  }
+  service_ = std::move(*service);
+  return {};
+}
+
 Result<void> Daemon::start() {
+  if (auto serving = start_serving(); !serving) {
+    return serving;
+  }
   timer_ = make_handle<uv_timer_t>([this](uv_timer_t* timer) { return uv_timer_init(loop_, timer); });
   timer_->data = this;
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
@@ -227,6 +255,9 @@ void Daemon::reload() {
   }
   const auto& storage = config->storage;
   const auto& sampling = config->sampling;
+  if (config->http != options_.config.http) {
+    log::warning("reload_incomplete", {{"reason", "http takes effect at the next start"}});
+  }
   if (storage.backend != options_.config.storage.backend || storage.directory != options_.config.storage.directory ||
       sampling.source != options_.config.sampling.source || sampling.ps != options_.config.sampling.ps ||
       sampling.tmux != options_.config.sampling.tmux || sampling.timeout != options_.config.sampling.timeout) {
@@ -252,6 +283,9 @@ void Daemon::stop() {
   stopping_ = true;
   uv_timer_stop(timer_.get());
   watcher_.reset();
+  if (service_) {
+    service_->stop({});
+  }
   runtime_.runtime().after(kStopLimit, [this] {
     stuck_ = true;
     uv_stop(loop_);
@@ -265,7 +299,13 @@ void Daemon::stop() {
 
 void Daemon::finish() {
   if (!std::exchange(draining_, true)) {
-    lane_.drain([this] { uv_stop(loop_); });
+    lane_.drain([this] {
+      if (service_) {
+        service_->stop([this] { uv_stop(loop_); });
+      } else {
+        uv_stop(loop_);
+      }
+    });
   }
 }
 

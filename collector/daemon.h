@@ -30,6 +30,7 @@ struct DaemonOptions {
   std::optional<Micros> interval;                  ///< one period for all agents (foreground sampling)
   std::optional<std::uint64_t> stop_after;         ///< so many ticks after the baseline
   bool record = true;                              ///< false: nothing is written
+  bool serve = false;                              ///< over HTTP, if the configuration says so too
   std::function<void(const TickReport&)> on_tick;  ///< each tick, the baseline (number 0) included
   /// Reads the configuration again, on SIGHUP; an Error leaves the old one in force.
   std::function<Result<Config>()> reload;
@@ -41,7 +42,7 @@ enum class Ended {
 };
 
 /// Runs the collector on a loop of its own until SIGTERM, SIGINT or `stop_after`, then ends within a second.
-/// Fails if a source cannot be set up. The store must outlive it.
+/// Fails if a source cannot be set up or an address is taken, before a ledger is touched. The store must outlive it.
 [[nodiscard]] Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store);
 
 }  // namespace fleetledger

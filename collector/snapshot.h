@@ -33,7 +33,8 @@ struct SourceNow {
 
 /// One role of an agent: a counter since the daemon began, and gauges of the last look.
 struct RoleTotals {
-  Usage cpu;  ///< never falls
+  Usage cpu;    ///< never falls
+  Usage usage;  ///< in the interval of the look
   Bytes resident;
   std::uint32_t processes = 0;
 };

@@ -79,6 +79,7 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     }
     const auto role = static_cast<std::size_t>(role_of(now.source));
     totals[agent.identity.id][role] += charge.usage;
+    agent.roles[role].usage += charge.usage;
     agent.roles[role].resident += charge.resident;
     agent.roles[role].processes += charge.processes;
     if (now.source != kSessionPrefix) {
@@ -95,11 +96,17 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     });
   }
   totals_ = std::move(totals);
-  snapshot.host = host_now(meter, host);
+  Usage all;
+  for (const auto& agent : snapshot.agents) {
+    for (const auto& role : agent.roles) {
+      all += role.usage;
+    }
+  }
+  snapshot.host = host_now(meter, host, all);
   return snapshot;
 }
 
-HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host) {
+HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host, Usage agents) {
   const auto& charges = meter.last_charges();
   const auto taken = meter.last_look().moment().taken;
   HostNow now;
@@ -109,9 +116,7 @@ HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host) {
   if (before_) {
     now.interval = taken - before_->taken;
     now.busy = std::max(host.busy - before_->host.busy, Usage{});
-    for (const auto& source : charges.sources) {
-      now.agents += source.usage;
-    }
+    now.agents = agents;
     now.collector = charges.collector;
     now.unattributed = charges.unattributed;
     const auto rest = now.busy - now.agents - now.collector - now.unattributed;

@@ -23,7 +23,7 @@ class SnapshotMaker {
                               const HostReading& host);
 
  private:
-  [[nodiscard]] HostNow host_now(const Meter& meter, const HostReading& host);
+  [[nodiscard]] HostNow host_now(const Meter& meter, const HostReading& host, Usage agents);
 
   struct Before {
     HostReading host;

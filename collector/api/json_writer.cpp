@@ -88,6 +88,11 @@ JsonWriter& JsonWriter::value(std::uint64_t number) {
   return *this;
 }
 
+JsonWriter& JsonWriter::raw(std::string_view json) {
+  output_->writer.RawValue(json.data(), json.size(), rapidjson::kObjectType);
+  return *this;
+}
+
 JsonWriter& JsonWriter::null() {
   output_->writer.Null();
   return *this;

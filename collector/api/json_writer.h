@@ -35,6 +35,7 @@ class JsonWriter {
   JsonWriter& value(std::uint32_t number) { return value(static_cast<std::uint64_t>(number)); }
   JsonWriter& value(WallTime time) { return value(static_cast<std::int64_t>(time.time_since_epoch().count())); }
   JsonWriter& value(Bytes bytes) { return value(bytes.value); }
+  JsonWriter& raw(std::string_view json);  ///< a JSON value of our own, as it stands
   JsonWriter& null();
   template <typename T>
   JsonWriter& value(const std::optional<T>& maybe) {

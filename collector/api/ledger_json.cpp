@@ -1,12 +1,15 @@
 #include "collector/api/ledger_json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "collector/api/json_writer.h"
 
 namespace fleetledger {
 namespace {
+
+constexpr double kMillisecondsAnHour = 3'600'000;
 
 std::optional<double> seconds(const std::optional<Usage>& usage) {
   return usage ? std::optional{usage->seconds()} : std::nullopt;
@@ -23,7 +26,6 @@ void write_window(JsonWriter& json, const Window& window) {
 }  // namespace
 
 Window window_before(WallTime now, double hours) {
-  constexpr double kMillisecondsAnHour = 3'600'000;
   const double reach = std::min(hours * kMillisecondsAnHour, static_cast<double>(now.time_since_epoch().count()));
   return {hours, now - std::chrono::milliseconds{static_cast<std::int64_t>(std::llround(reach))}};
 }
@@ -71,8 +73,111 @@ std::string samples_json(const std::vector<Sample>& samples, const Window& windo
         .field("processes", sample.processes)
         .end();
   }
+  json.end().key("nextCursor");
+  if (limit > 0 && samples.size() >= static_cast<std::size_t>(limit)) {
+    json.value(cursor_text({samples.back().ts, samples.back().source}));
+  } else {
+    json.null();
+  }
+  json.end();
+  return json.take();
+}
+
+std::string rate_limits_json(const RateLimitReport& report, const Window& window) {
+  std::int64_t opened = 0;
+  std::int64_t recovered = 0;
+  std::int64_t sentinels = 0;
+  std::optional<WallTime> oldest;
+  std::optional<WallTime> newest;
+  for (const auto& kind : report.by_kind) {
+    opened += kind.kind == "circuit-open" ? kind.count : 0;
+    recovered += kind.kind == "circuit-recover" ? kind.count : 0;
+    sentinels += kind.source == "session-sentinel" ? kind.count : 0;
+    oldest = oldest ? std::min(*oldest, kind.first) : kind.first;
+    newest = newest ? std::max(*newest, kind.last) : kind.last;
+  }
+  JsonWriter json;
+  json.object().field("windowHours", window.hours).key("summary").object();
+  json.field("circuitOpenCount", opened)
+      .field("circuitRecoverCount", recovered)
+      .field("sentinelCount", sentinels)
+      .field("totalEvents", report.total)
+      .field("tripsPerHour", round_to_hundredths(static_cast<double>(opened) / window.hours))
+      .field("oldestEventTs", oldest)
+      .field("newestEventTs", newest)
+      .field("windowMs", window.hours * kMillisecondsAnHour)
+      .end();
+  json.key("byKind").array();
+  for (const auto& kind : report.by_kind) {
+    json.object()
+        .field("kind", kind.kind)
+        .field("source", kind.source)
+        .field("count", kind.count)
+        .field("firstTs", kind.first)
+        .field("lastTs", kind.last)
+        .end();
+  }
+  json.end().key("events").array();
+  for (const auto& event : report.events) {
+    json.object()
+        .field("id", event.id)
+        .field("ts", event.ts)
+        .field("kind", event.kind)
+        .field("source", event.source)
+        .field("accountKey", event.account_key)
+        .field("sessionName", event.session_name)
+        .field("reason", event.reason)
+        .field("detail", event.detail)
+        .end();
+  }
   json.end().end();
   return json.take();
+}
+
+std::string trend_json(const std::vector<SourceTrend>& trend, const TrendQuery& query, double hours) {
+  JsonWriter json;
+  json.object()
+      .field("windowHours", hours)
+      .field("sinceMs", query.since)
+      .field("untilMs", query.until)
+      .field("buckets", query.buckets)
+      .key("sources")
+      .array();
+  for (const auto& source : trend) {
+    json.object().field("source", source.source).key("points").array();
+    for (const auto& bucket : source.buckets) {
+      json.object()
+          .field("ts", bucket.start)
+          .field("rows", bucket.rows)
+          .field("minCpuPercent", round_to_hundredths(bucket.min_cpu_percent))
+          .field("avgCpuPercent", round_to_hundredths(bucket.avg_cpu_percent))
+          .field("peakCpuPercent", round_to_hundredths(bucket.peak_cpu_percent))
+          .field("minRssBytes", bucket.min_resident)
+          .field("avgRssBytes", std::floor(bucket.avg_resident + 0.5))
+          .field("peakRssBytes", bucket.peak_resident)
+          .field("cpuSeconds", seconds(bucket.usage))
+          .field("intervalMs", milliseconds(bucket.interval))
+          .end();
+    }
+    json.end().end();
+  }
+  json.end().end();
+  return json.take();
+}
+
+std::string cursor_text(const SampleCursor& cursor) {
+  return std::to_string(cursor.ts.time_since_epoch().count()) + ":" + cursor.source;
+}
+
+std::optional<SampleCursor> parse_cursor(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  std::int64_t ts = 0;
+  const auto* const stop = text.data() + std::min(colon, text.size());
+  const auto [end, error] = std::from_chars(text.data(), stop, ts);
+  if (colon == std::string_view::npos || error != std::errc() || end != stop) {
+    return std::nullopt;
+  }
+  return SampleCursor{WallTime{std::chrono::milliseconds{ts}}, std::string(text.substr(colon + 1))};
 }
 
 }  // namespace fleetledger

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/ledger_store.h"
 
@@ -21,7 +25,18 @@ struct Window {
 /// GET /resources/summary
 [[nodiscard]] std::string summary_json(const LedgerSummary& summary, const Window& window);
 
-/// GET /resources/samples
+/// GET /resources/samples. A full page has a cursor to the next one, "nextCursor"; else that is null.
 [[nodiscard]] std::string samples_json(const std::vector<Sample>& samples, const Window& window, std::int64_t limit);
+
+/// GET /resources/rate-limits
+[[nodiscard]] std::string rate_limits_json(const RateLimitReport& report, const Window& window);
+
+/// GET /resources/trend, which is ours.
+[[nodiscard]] std::string trend_json(const std::vector<SourceTrend>& trend, const TrendQuery& query, double hours);
+
+/// A place among samples as text: "<ts>:<source>".
+[[nodiscard]] std::string cursor_text(const SampleCursor& cursor);
+/// Nothing if it is none.
+[[nodiscard]] std::optional<SampleCursor> parse_cursor(std::string_view text);
 
 }  // namespace fleetledger

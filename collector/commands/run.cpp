@@ -41,6 +41,7 @@ int run_command(const CommonArguments& common) {
   }
   raise_descriptor_limit();
   DaemonOptions options;
+  options.serve = true;
   options.reload = [common] { return reload(common); };
   for (const auto& remark : setup->remarks) {
     log::warning("config", {{"remark", to_string(remark)}});

@@ -128,6 +128,15 @@ Setup load_setup(const CommonArguments& common) {
   setup.remarks = std::move(parsed.remarks);
   setup.config = std::move(parsed.config);
   setup.config.storage.directory = expand_path(setup.config.storage.directory, *paths);
+  auto& http = setup.config.http;
+  http.operator_token_file = expand_path(http.operator_token_file, *paths);
+  for (auto& address : http.listen) {
+    constexpr std::string_view kUnix = "unix:";
+    if (address.starts_with(kUnix)) {
+      address.replace(kUnix.size(), std::string::npos,
+                      expand_path(std::string_view(address).substr(kUnix.size()), *paths));
+    }
+  }
   setup.places = {paths->home, paths->state, variable("TMUX_TMPDIR")};
   return setup;
 }

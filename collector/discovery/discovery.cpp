@@ -341,7 +341,7 @@ class Discovery::Impl {
 
   static AgentAccess access_of(const Known& known) {
     if (!known.config.good) return {};
-    return {known.config.good->token, known.config.good->port};
+    return {known.config.good->token, known.config.good->port, known.config.good->project_name};
   }
 
   DiscoveryOptions options_;

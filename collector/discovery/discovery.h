@@ -18,6 +18,7 @@ namespace fleetledger {
 struct AgentAccess {
   AgentToken token;
   std::optional<std::uint16_t> port;
+  std::string project_name;  ///< what it calls itself; foreign text, may be empty
 
   friend bool operator==(const AgentAccess&, const AgentAccess&) = default;
 };

@@ -1,0 +1,40 @@
+#include "collector/api/api.h"
+
+#include <utility>
+
+#include "collector/api/answers.h"
+#include "collector/api/routes.h"
+
+namespace fleetledger {
+
+Answer Api::answer(const Request& request, const ApiState& state) {
+  if (!access_ || &access_->fleet() != state.fleet.get()) {
+    access_ = std::make_shared<const Access>(operators_, state.fleet);
+  }
+  for (const auto& route : routes()) {
+    const auto* wanted = route.match(request.path);
+    if (wanted == nullptr) {
+      continue;
+    }
+    Call call{request, state, *access_};
+    if (route.who == Who::anyone) {
+      return route.answer(call);
+    }
+    const auto caller = access_->caller_of(request);
+    if (!caller) {
+      return caller.error();
+    }
+    if (route.who == Who::operators) {
+      return caller->agent ? Answer{wrong_token()} : route.answer(call);
+    }
+    const auto agent = access_->agent_of(*caller, request, wanted->empty() ? nullptr : wanted);
+    if (!agent) {
+      return agent.error();
+    }
+    call.agent = *agent;
+    return route.answer(call);
+  }
+  return error_response(404, "no such path; /openapi.json lists them");
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <variant>
+
+#include "collector/api/access.h"
+#include "collector/http/message.h"
+#include "collector/snapshot.h"
+#include "config/secret.h"
+#include "core/ledger_store.h"
+
+namespace fleetledger {
+
+/// What answers are made from besides the ledgers.
+struct ApiState {
+  std::shared_ptr<const Fleet> fleet;
+  std::shared_ptr<const Snapshot> snapshot;
+  std::function<AgentStatus(const Agent&)> status_of;  ///< called before answer() returns, not later
+  Bytes own_resident;                                  ///< the collector's memory
+  WallTime now{};
+};
+
+/// The rest of an answer that has to read ledgers: to be called once, on a thread that may wait. Refers to nothing but
+/// the store.
+using StoreRead = std::function<Response(LedgerStore&)>;
+
+using Answer = std::variant<Response, StoreRead>;
+
+/// Requests in, answers out: who may, what is asked for (the table in routes.h), and what the answer is. No loop, no
+/// sockets, no clock. One thread.
+class Api {
+ public:
+  explicit Api(Secret operators_token) : operators_(std::move(operators_token)) {}
+
+  [[nodiscard]] Answer answer(const Request& request, const ApiState& state);
+
+ private:
+  Secret operators_;
+  std::shared_ptr<const Access> access_;  ///< made from the fleet of the last request
+};
+
+}  // namespace fleetledger

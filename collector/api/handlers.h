@@ -1,0 +1,20 @@
+#pragma once
+
+#include "collector/api/routes.h"
+
+namespace fleetledger {
+
+// What the routes answer. Each is called for a request that may be answered.
+
+// One agent's ledger: 503 if it is switched off or cannot be used.
+[[nodiscard]] Answer answer_summary(const Call& call);
+[[nodiscard]] Answer answer_samples(const Call& call);
+[[nodiscard]] Answer answer_rate_limits(const Call& call);
+[[nodiscard]] Answer answer_trend(const Call& call);
+
+// Agents as they are now.
+[[nodiscard]] Answer answer_agent(const Call& call);
+[[nodiscard]] Answer answer_agents(const Call& call);
+[[nodiscard]] Answer answer_fleet_summary(const Call& call);
+
+}  // namespace fleetledger

@@ -1,0 +1,239 @@
+#include "collector/api/schemas.h"
+
+#include <string>
+#include <vector>
+
+#include "collector/api/json_writer.h"
+
+namespace fleetledger::schemas {
+namespace {
+
+using Schema = std::string;
+
+const Schema kInteger = R"({"type":"integer"})";
+const Schema kNumber = R"({"type":"number"})";
+const Schema kText = R"({"type":"string"})";
+const Schema kTruth = R"({"type":"boolean"})";
+const Schema kIntegerOrNull = R"({"type":["integer","null"]})";
+const Schema kNumberOrNull = R"({"type":["number","null"]})";
+const Schema kTextOrNull = R"({"type":["string","null"]})";
+const Schema kTime = R"({"type":"integer","description":"milliseconds since 1970 UTC"})";
+const Schema kTimeOrNull = R"({"type":["integer","null"],"description":"milliseconds since 1970 UTC"})";
+const Schema kPercent = R"({"type":"number","description":"one busy core is 100"})";
+const Schema kPercentOrNull =
+    R"({"type":["number","null"],"description":"one busy core is 100; null before there were two looks"})";
+const Schema kSecondsOrNull =
+    R"({"type":["number","null"],"description":"CPU time in the interval of the last look; null before there were two"})";
+
+using Fields = std::vector<std::pair<std::string_view, Schema>>;
+
+Schema object(const Fields& fields, bool or_null = false, std::string_view description = {}) {
+  JsonWriter json;
+  json.object().key("type");
+  if (or_null) {
+    json.array().value("object").value("null").end();
+  } else {
+    json.value("object");
+  }
+  if (!description.empty()) {
+    json.field("description", description);
+  }
+  json.key("required").array();
+  for (const auto& [name, schema] : fields) {
+    json.value(name);
+  }
+  json.end().key("properties").object();
+  for (const auto& [name, schema] : fields) {
+    json.key(name).raw(schema);
+  }
+  json.end().end();
+  return json.take();
+}
+
+Schema list_of(const Schema& items) { return R"({"type":"array","items":)" + items + "}"; }
+
+Fields operator+(Fields left, const Fields& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+const Fields& window() {
+  static const Fields kFields{{"windowHours", kNumber}, {"sinceMs", kTime}};
+  return kFields;
+}
+
+const Fields& cpu() {
+  static const Fields kFields{{"cpuSeconds", kSecondsOrNull}, {"cpuPercent", kPercentOrNull}};
+  return kFields;
+}
+
+const Fields& amount() {
+  static const Fields kFields = cpu() + Fields{{"rssBytes", kInteger}, {"processes", kInteger}};
+  return kFields;
+}
+
+Schema now() { return object(amount(), true, "what the last look says, orphans included; null if it is not metered"); }
+Schema orphans_of_agent() { return object(amount(), true, "the part of it that outlived its session or server"); }
+
+Fields identity() { return {{"id", kText}, {"name", kText}, {"state", kText}, {"reason", kText}}; }
+
+Fields agent_fields() {
+  return identity() + Fields{{"path", kText},
+                             {"metered", kTruth},
+                             {"liveSessions", kInteger},
+                             {"sampleIntervalMs", kInteger},
+                             {"idleSampleIntervalMs", kInteger},
+                             {"retentionDays", kNumber},
+                             {"location", kText},
+                             {"newestTs", kTimeOrNull},
+                             {"token", object({{"usable", kTruth}, {"reason", kText}}, false,
+                                              "whether the agent's own token reads it, and why not")},
+                             {"now", now()},
+                             {"orphans", orphans_of_agent()}};
+}
+
+}  // namespace
+
+std::string_view summary() {
+  static const Schema kSchema =
+      object(window() + Fields{{"sampleCount", kInteger},
+                               {"sources", list_of(object({{"source", kText},
+                                                           {"currentCpuPercent", kPercent},
+                                                           {"currentRssBytes", kInteger},
+                                                           {"currentHeapUsedBytes", kIntegerOrNull},
+                                                           {"avgCpuPercent", kPercent},
+                                                           {"peakCpuPercent", kPercent},
+                                                           {"avgRssBytes", kInteger},
+                                                           {"peakRssBytes", kInteger},
+                                                           {"sampleCount", kInteger},
+                                                           {"newestTs", kTime},
+                                                           {"cpuSeconds", kNumber},
+                                                           {"currentProcesses", kIntegerOrNull}}))}});
+  return kSchema;
+}
+
+std::string_view samples() {
+  static const Schema kSchema = object(window() + Fields{{"limit", kInteger},
+                                                         {"samples", list_of(object({{"ts", kTime},
+                                                                                     {"source", kText},
+                                                                                     {"pid", kInteger},
+                                                                                     {"cpuPercent", kPercent},
+                                                                                     {"rssBytes", kInteger},
+                                                                                     {"heapUsedBytes", kIntegerOrNull},
+                                                                                     {"cpuSeconds", kNumberOrNull},
+                                                                                     {"intervalMs", kIntegerOrNull},
+                                                                                     {"processes", kIntegerOrNull}}))},
+                                                         {"nextCursor", kTextOrNull}});
+  return kSchema;
+}
+
+std::string_view rate_limits() {
+  static const Schema kSchema =
+      object({{"windowHours", kNumber},
+              {"summary", object({{"circuitOpenCount", kInteger},
+                                  {"circuitRecoverCount", kInteger},
+                                  {"sentinelCount", kInteger},
+                                  {"totalEvents", kInteger},
+                                  {"tripsPerHour", kNumberOrNull},
+                                  {"oldestEventTs", kTimeOrNull},
+                                  {"newestEventTs", kTimeOrNull},
+                                  {"windowMs", kNumberOrNull}})},
+              {"byKind",
+               list_of(object(
+                   {{"kind", kText}, {"source", kText}, {"count", kInteger}, {"firstTs", kTime}, {"lastTs", kTime}}))},
+              {"events", list_of(object({{"id", kText},
+                                         {"ts", kTime},
+                                         {"kind", kText},
+                                         {"source", kText},
+                                         {"accountKey", kText},
+                                         {"sessionName", kTextOrNull},
+                                         {"reason", kTextOrNull},
+                                         {"detail", kTextOrNull}}))}});
+  return kSchema;
+}
+
+std::string_view trend() {
+  static const Schema kSchema = object(
+      window() + Fields{{"untilMs", kTime},
+                        {"buckets", kInteger},
+                        {"sources", list_of(object({{"source", kText},
+                                                    {"points", list_of(object({{"ts", kTime},
+                                                                               {"rows", kInteger},
+                                                                               {"minCpuPercent", kPercent},
+                                                                               {"avgCpuPercent", kPercent},
+                                                                               {"peakCpuPercent", kPercent},
+                                                                               {"minRssBytes", kInteger},
+                                                                               {"avgRssBytes", kInteger},
+                                                                               {"peakRssBytes", kInteger},
+                                                                               {"cpuSeconds", kNumberOrNull},
+                                                                               {"intervalMs", kIntegerOrNull}}))}}))}});
+  return kSchema;
+}
+
+std::string_view agent() {
+  static const Schema kSchema = object(
+      agent_fields() +
+      Fields{
+          {"ts", kTime},
+          {"sources",
+           list_of(object(Fields{{"source", kText}, {"sessionName", kTextOrNull}, {"pid", kInteger}} + amount()))},
+          {"sessions", list_of(object({{"id", kText}, {"name", kText}, {"tmuxSession", kText}, {"startedAt", kTime}}))},
+          {"remarks", list_of(kText)},
+          {"ledger", object({{"written", kInteger},
+                             {"dropped", kInteger},
+                             {"errors", kInteger},
+                             {"error", kTextOrNull},
+                             {"failingSince", kTimeOrNull}},
+                            true, "ticks since the collector began; null if it has written none")}});
+  return kSchema;
+}
+
+std::string_view agents() {
+  static const Schema kSchema = object({{"ts", kTime}, {"agents", list_of(object(agent_fields()))}});
+  return kSchema;
+}
+
+std::string_view fleet_summary() {
+  static const Schema kSchema = object(
+      Fields{{"ts", kTime}, {"intervalMs", kInteger}} + window() +
+          Fields{
+              {"host", object(cpu() + Fields{{"cpus", kInteger},
+                                             {"memoryTotalBytes", kInteger},
+                                             {"memoryAvailableBytes", kInteger},
+                                             {"processes", kInteger}})},
+              {"orphans", object(amount(), false, "of all agents together; part of each agent's row")},
+              {"everythingElse", object(cpu() + Fields{{"top", list_of(object(Fields{{"name", kText}} + amount()))}})},
+              {"unattributed", object(cpu())},
+              {"rounding", object(cpu())},
+              {"collector", object(cpu() + Fields{{"rssBytes", kInteger}})},
+              {"agents", list_of(object(identity() + Fields{{"liveSessions", kInteger},
+                                                            {"now", now()},
+                                                            {"orphans", orphans_of_agent()},
+                                                            {"window", object({{"avgCpuPercent", kPercent},
+                                                                               {"peakCpuPercent", kPercent},
+                                                                               {"avgRssBytes", kInteger},
+                                                                               {"peakRssBytes", kInteger},
+                                                                               {"cpuSeconds", kNumber},
+                                                                               {"sampleCount", kInteger},
+                                                                               {"newestTs", kTime}},
+                                                                              true, "null: no rows")},
+                                                            {"ledgerError", kTextOrNull}}))}},
+      false,
+      "host = the agents' now + everythingElse + unattributed + rounding + collector, in CPU time; the heaviest "
+      "agent first");
+  return kSchema;
+}
+
+std::string_view status() {
+  static const Schema kSchema = object({{"status", kText}});
+  return kSchema;
+}
+
+std::string_view openapi() { return R"({"type":"object"})"; }
+
+std::string_view error() {
+  static const Schema kSchema = object({{"error", kText}});
+  return kSchema;
+}
+
+}  // namespace fleetledger::schemas

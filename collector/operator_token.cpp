@@ -1,0 +1,117 @@
+#include "collector/operator_token.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "collector/api/access.h"
+
+namespace fleetledger {
+namespace {
+
+constexpr std::size_t kRandomBytes = 32;
+constexpr int kFlags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+std::string reason() { return std::strerror(errno); }
+
+/// A descriptor that is closed with its scope.
+class File {
+ public:
+  explicit File(int descriptor) : descriptor_(descriptor) {}
+  ~File() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  [[nodiscard]] int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+Result<Secret> make_token(const std::string& path) {
+  const auto doing = "make the operator's token " + path + ": ";
+  std::array<unsigned char, kRandomBytes> random{};
+  if (getentropy(random.data(), random.size()) != 0) {
+    return fail(doing + reason());
+  }
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string token;
+  for (const unsigned byte : random) {
+    token += kDigits[byte >> 4U];
+    token += kDigits[byte & 0xFU];
+  }
+  const File file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | kFlags, 0600));
+  if (file.get() < 0) {
+    return fail(doing + reason());
+  }
+  const auto line = token + "\n";
+  if (fchmod(file.get(), 0600) != 0 ||
+      write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) || fsync(file.get()) != 0) {
+    const auto why = reason();
+    unlink(path.c_str());
+    return fail(doing + why);
+  }
+  return Secret(std::move(token));
+}
+
+Result<Secret> read_token(int file, const std::string& path) {
+  const auto doing = "read the operator's token " + path + ": ";
+  struct stat found {};
+  if (fstat(file, &found) != 0) {
+    return fail(doing + reason());
+  }
+  if (!S_ISREG(found.st_mode)) {
+    return fail(doing + "it is no regular file");
+  }
+  if (found.st_uid != geteuid()) {
+    return fail(doing + "it belongs to another user");
+  }
+  if ((found.st_mode & 077U) != 0) {
+    return fail(doing + "others may use it; make it yours alone: chmod 600");
+  }
+  std::string text(Access::kLongestToken + 2, '\0');
+  const auto size = pread(file, text.data(), text.size(), 0);
+  if (size < 0) {
+    return fail(doing + reason());
+  }
+  text.resize(static_cast<std::size_t>(size));
+  if (text.ends_with('\n')) {
+    text.pop_back();
+  }
+  const auto printable = [](char c) { return c > ' ' && c < 0x7F; };
+  if (text.size() < Access::kShortestToken || text.size() > Access::kLongestToken ||
+      !std::all_of(text.begin(), text.end(), printable)) {
+    return fail(doing +
+                "it must be one line of 16 to 256 printable characters; remove the file to have a new one made");
+  }
+  return Secret(std::move(text));
+}
+
+}  // namespace
+
+Result<OperatorToken> open_operator_token(const std::string& path) {
+  const File file(open(path.c_str(), O_RDONLY | kFlags));
+  if (file.get() < 0 && errno == ENOENT) {
+    auto made = make_token(path);
+    if (!made) {
+      return fail(made.error());
+    }
+    return OperatorToken{std::move(*made), true};
+  }
+  if (file.get() < 0) {
+    return fail("read the operator's token " + path + ": " + (errno == ELOOP ? "it is a link" : reason()));
+  }
+  auto token = read_token(file.get(), path);
+  if (!token) {
+    return fail(token.error());
+  }
+  return OperatorToken{std::move(*token), false};
+}
+
+}  // namespace fleetledger

@@ -1,0 +1,94 @@
+#include "collector/operator_token.h"
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/temp_dir.h"
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+
+namespace {
+
+std::string refusal(const std::string& path) {
+  const auto token = open_operator_token(path);
+  return token ? "accepted" : token.error().text;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("the operator's token is made once, for its owner alone, and read back after that") {
+  const TempDir folder;
+  const auto path = folder / "operator.token";
+  const auto loose = umask(0);
+  const auto made = open_operator_token(path);
+  umask(loose);
+  REQUIRE(made);
+  CHECK(made->made);
+  CHECK(made->secret.reveal().size() == 64);
+  CHECK(made->secret.reveal().find_first_not_of("0123456789abcdef") == std::string::npos);
+  struct stat found {};
+  REQUIRE(stat(path.c_str(), &found) == 0);
+  CHECK((found.st_mode & 07777U) == 0600);
+
+  const auto again = open_operator_token(path);
+  REQUIRE(again);
+  CHECK_FALSE(again->made);
+  CHECK(again->secret == made->secret);
+
+  const auto other = open_operator_token(folder / "another.token");
+  REQUIRE(other);
+  CHECK_FALSE(other->secret == made->secret);
+}
+
+TEST_CASE("a token of the operator's own is taken as it stands") {
+  const TempDir folder;
+  for (const std::string line : {"my-own-token-0123456789", "my-own-token-0123456789\n"}) {
+    const auto token = open_operator_token(folder.write("own.token", line, 0600));
+    REQUIRE(token);
+    CHECK(token->secret.reveal() == "my-own-token-0123456789");
+  }
+}
+
+TEST_CASE("a token that others may use or that is no file of ours is refused, without being shown") {
+  const TempDir folder;
+  const std::string secret = "my-own-token-0123456789";
+  for (const mode_t mode : {0640U, 0604U, 0620U, 0601U, 0666U}) {
+    const auto why = refusal(folder.write("loose.token", secret, mode));
+    CHECK(contains(why, folder / "loose.token"));
+    CHECK(contains(why, "chmod 600"));
+    CHECK_FALSE(contains(why, secret));
+  }
+  const auto good = folder.write("good.token", secret, 0600);
+  REQUIRE(symlink(good.c_str(), (folder / "link.token").c_str()) == 0);
+  CHECK(contains(refusal(folder / "link.token"), "it is a link"));
+  REQUIRE(symlink((folder / "nothing").c_str(), (folder / "dangling.token").c_str()) == 0);
+  CHECK(contains(refusal(folder / "dangling.token"), "it is a link"));
+  REQUIRE(mkfifo((folder / "fifo.token").c_str(), 0600) == 0);
+  CHECK(contains(refusal(folder / "fifo.token"), "no regular file"));
+  REQUIRE(mkdir((folder / "folder.token").c_str(), 0700) == 0);
+  CHECK(contains(refusal(folder / "folder.token"), "no regular file"));
+  CHECK(contains(refusal(folder / "missing/operator.token"), "No such file"));
+}
+
+TEST_CASE("a token file that is empty, weak or no single line is refused") {
+  const TempDir folder;
+  const std::string texts[] = {"",
+                               "\n",
+                               "fifteen-bytes..",
+                               "two lines of text\nand another",
+                               "with a space 0123456789",
+                               std::string("with\0nul-0123456789", 19),
+                               std::string(257, 'x'),
+                               std::string(1'000'000, 'x')};
+  for (const auto& text : texts) {
+    CAPTURE(text.size());
+    CHECK(contains(refusal(folder.write("bad.token", text, 0600)), "one line of 16 to 256 printable characters"));
+  }
+  CHECK(refusal(folder.write("least.token", std::string(16, 'x'), 0600)) == "accepted");
+  CHECK(refusal(folder.write("most.token", std::string(256, 'x') + "\n", 0600)) == "accepted");
+}
