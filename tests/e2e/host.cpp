@@ -50,8 +50,12 @@ void Host::configure(const std::string& yaml) {
 
 std::vector<std::string> Host::environment() const {
   // --home stands in for HOME: nothing of "nobody" may be read or written.
-  return {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + folder_ / "nobody", "TMUX_TMPDIR=" + tmux_dir_,
-          "LC_ALL=C.UTF-8"};
+  std::vector<std::string> variables{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + folder_ / "nobody",
+                                     "TMUX_TMPDIR=" + tmux_dir_, "LC_ALL=C.UTF-8"};
+  if (!served_) {
+    variables.emplace_back("FLEETLEDGER_HTTP_ENABLED=false");
+  }
+  return variables;
 }
 
 test::Finished Host::run(const std::vector<std::string>& arguments) {

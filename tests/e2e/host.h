@@ -26,6 +26,8 @@ class Host {
 
   /// The collector's configuration from now on; YAML.
   void configure(const std::string& yaml);
+  /// Lets the collector serve HTTP as it is configured. Otherwise it does not, so that tests do not meet at a port.
+  void serve() { served_ = true; }
   [[nodiscard]] std::string config_file() const { return folder_ / "fleetledger.yaml"; }
 
   /// Runs `fleetledger <verb> ...` with this home and configuration to its end.
@@ -58,6 +60,7 @@ class Host {
   std::string home_;
   std::string tmux_dir_;
   bool configured_ = false;
+  bool served_ = false;
   int programs_ = 0;
 };
 
