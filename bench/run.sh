@@ -64,7 +64,7 @@ trap 'exit 1' INT TERM HUP
 
 # Nothing of the caller's tmux, configuration or state is seen or touched.
 unset TMUX TMUX_PANE
-export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config FLEETLEDGER_LOG_LEVEL=warning
 
 # start_fleet ROOT OPTION...: returns when every load runs.
 start_fleet() {
