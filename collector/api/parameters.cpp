@@ -38,9 +38,9 @@ std::string_view without_spaces_around(std::string_view text) {
 /// Digits of a base; more than a double can tell apart lose their last places, as there.
 double digits_value(std::string_view digits, int base) {
   double value = 0;
-  for (const char c : digits) {
+  for (const char* at = digits.data(); at != digits.data() + digits.size(); ++at) {
     int digit = base;
-    std::from_chars(&c, &c + 1, digit, base);
+    std::from_chars(at, at + 1, digit, base);
     if (digit >= base) {
       return kNotANumber;
     }
