@@ -54,7 +54,7 @@ std::string_view weakness(const AgentToken& token) {
     case AgentToken::Kind::absent:
       return "its config has no authToken";
     case AgentToken::Kind::encrypted:
-      return "its token is kept in its encrypted store: it can be read with the operator's token only";
+      return "its token is kept in an encrypted store that only the agent can read";
     case AgentToken::Kind::readable:
       break;
   }

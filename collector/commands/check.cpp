@@ -3,6 +3,7 @@
 #include <map>
 #include <unistd.h>
 
+#include "collector/api/access.h"
 #include "collector/api/json_writer.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
@@ -20,6 +21,7 @@ struct Finding {
   const Agent* agent = nullptr;
   AgentStatus status;
   std::string ledger;
+  std::string_view token;  ///< why its own token does not read it over HTTP; empty if it does
   std::vector<std::string> remarks;
 };
 
@@ -74,8 +76,10 @@ Findings find_out(const Setup& setup) {
     refused.insert(resolved.remarks.begin(), resolved.remarks.end());
   }
   const auto store = open_configured_store(setup);
-  for (const auto& agent : findings.fleet->agents) {
-    Finding finding{&agent, {agent.state(), agent.reason}, {}, agent.remarks};
+  const Access access(Secret(), findings.fleet);
+  for (std::size_t at = 0; at < findings.fleet->agents.size(); ++at) {
+    const auto& agent = findings.fleet->agents[at];
+    Finding finding{&agent, {agent.state(), agent.reason}, {}, access.refusal(at), agent.remarks};
     if (store) {
       finding.status = status_with_ledger(agent, *store);
       finding.ledger = store->describe(ledger_of(agent));
@@ -103,7 +107,7 @@ std::string json_of(const Findings& findings) {
         .end();
   }
   json.end().key("agents").array();
-  for (const auto& [agent, status, ledger, remarks] : findings.agents) {
+  for (const auto& [agent, status, ledger, token, remarks] : findings.agents) {
     json.object()
         .field("id", agent->identity.id)
         .field("name", agent->identity.name)
@@ -114,6 +118,11 @@ std::string json_of(const Findings& findings) {
         .field("idleSampleIntervalMs", std::int64_t{agent->settings.idle_sample_interval.count()})
         .field("retentionDays", days(agent->settings.retention))
         .field("ledger", ledger)
+        .key("token")
+        .object()
+        .field("usable", token.empty())
+        .field("reason", token)
+        .end()
         .key("remarks")
         .array();
     for (const auto& remark : remarks) {
@@ -162,6 +171,9 @@ std::string text_of(const Findings& findings, const Setup& setup) {
     text += "  path    " + printable(finding.agent->identity.path) + '\n';
     text += "  ledger  " + printable(finding.ledger) + '\n';
     text += finding.status.reason.empty() ? "" : "  why     " + printable(finding.status.reason) + '\n';
+    if (!finding.token.empty()) {
+      text += "  http    read with the operator's token only: " + std::string(finding.token) + '\n';
+    }
     for (const auto& remark : finding.remarks) {
       text += "  remark  " + printable(remark) + '\n';
     }

@@ -68,7 +68,7 @@ int run_command_line(int argc, const char* const* argv) {
     add_duration(*verb, "--since", ledger.since, milliseconds{1}, "how far to look back; default 1h");
   };
 
-  add_verb("run", "meter all agents until SIGTERM; SIGHUP reads the configuration again",
+  add_verb("run", "meter all agents and serve HTTP until SIGTERM; SIGHUP reads the configuration again",
            [&] { return run_command(common); });
   add_json(add_verb("check", "say what is wrong with the configuration, and what would be metered and how",
                     [&] { return check_command(common); }));

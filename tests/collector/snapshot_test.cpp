@@ -76,6 +76,16 @@ TEST_CASE("where rounding makes the rest negative it is zero, with a row for the
   CHECK(sum_of_rows(now.host) == now.host.busy);
 }
 
+TEST_CASE("what an agent's processes use when it is not metered any more is part of everything else") {
+  Host host;
+  host.see(100s, 0s, {{.pid = 10, .parent = 1}, {.pid = 20, .parent = 1}});
+  host.resolved.metered.clear();
+  const auto now = host.see(110s, 5s, {{.pid = 10, .parent = 1, .own = 2s}, {.pid = 20, .parent = 1, .own = 3s}});
+  CHECK(now.host.agents == Usage{});
+  CHECK(now.host.other == Usage{5s});
+  CHECK(sum_of_rows(now.host) == now.host.busy);
+}
+
 TEST_CASE("before there were two looks a host has no interval") {
   Host host;
   const auto now = host.see(100s, 5s, {{.pid = 20, .parent = 1, .own = 3s}});
@@ -95,6 +105,7 @@ TEST_CASE("an agent's roles do not overlap, and their CPU counters go on when se
   };
   CHECK(role(both, Role::server).cpu == Usage{1s});
   CHECK(role(both, Role::sessions).cpu == Usage{6s});
+  CHECK(role(both, Role::sessions).usage == Usage{6s});
   CHECK(role(both, Role::sessions).processes == 2);
   CHECK(both.agents.at(0).sources.at(1).session_name == "<b>s</b>");
 
@@ -102,6 +113,7 @@ TEST_CASE("an agent's roles do not overlap, and their CPU counters go on when se
   host.resolved.roots.claims.erase(ProcessKey{20, BootTime{}});
   const auto ended = host.see(120s, 10s, {{.pid = 10, .parent = 1, .own = 1s}, {.pid = 21, .parent = 1, .own = 5s}});
   CHECK(role(ended, Role::sessions).cpu == Usage{6s});
+  CHECK(role(ended, Role::sessions).usage == Usage{});
   CHECK(role(ended, Role::sessions).processes == 0);
   CHECK(role(ended, Role::orphans).cpu == Usage{1s});
   CHECK(role(ended, Role::orphans).processes == 1);

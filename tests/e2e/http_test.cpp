@@ -99,6 +99,23 @@ TEST_CASE("a running collector answers an agent and its operator") {
   CHECK(served.daemon.exit_code() == 0);
 }
 
+TEST_CASE("check says whose token cannot be used, and why") {
+  Host host;
+  const auto sealed = host.make_agent("sealed", R"({"developmentAgent":true,"authToken":{"secret":true}})");
+  const auto weak = host.make_agent("weak", R"({"developmentAgent":true,"authToken":"hunter2-hunter2"})");
+  const auto good = host.make_agent("good", kAgentsConfig);
+  host.register_agents({{"good", good}, {"sealed", sealed}, {"weak", weak}});
+  const auto text = host.run({"check"});
+  CHECK(text.code == 0);
+  const std::string only = "read with the operator's token only: its token is ";
+  CHECK(text.output.find(only + "kept in an encrypted store") != std::string::npos);
+  CHECK(text.output.find(only + "shorter than 16 bytes") != std::string::npos);
+  CHECK(text.output.find("hunter2") == std::string::npos);
+  const auto json = host.run({"check", "--json"});
+  CHECK(json.output.find(R"("token":{"usable":true,"reason":""})") != std::string::npos);
+  CHECK(json.output.find("hunter2") == std::string::npos);
+}
+
 TEST_CASE("a collector whose port is taken says which, and writes no ledger and no token") {
   Host host;
   host.configure(kServed);

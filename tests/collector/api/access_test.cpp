@@ -61,7 +61,7 @@ TEST_CASE("weak, equal, encrypted and missing tokens count as absent, with a rea
                             "",
                             "another agent has the same token",
                             "another agent has the same token",
-                            "its token is kept in its encrypted store: it can be read with the operator's token only",
+                            "its token is kept in an encrypted store that only the agent can read",
                             "its token is the operator's",
                             "its token is longer than 256 bytes",
                             "its config has no authToken",
