@@ -13,6 +13,7 @@ constexpr Micros kResolution = std::chrono::milliseconds(20);
 constexpr Micros kKeyStep = std::chrono::microseconds(1);
 // Among older ages whole ticks fit nearly everywhere and tell nothing.
 constexpr double kOldestByTicks = 20;
+constexpr double kSpare = 1e-9;  // for what is whole but for its representation
 
 double seconds(Micros value) { return static_cast<double>(value.count()) / 1e6; }
 Micros micros(double value) { return Micros{std::llround(value * 1e6)}; }
@@ -62,7 +63,6 @@ PsHistory::Range PsHistory::ages_of_whole_ticks(const PsRow& row, Range age) con
   if (age.empty() || age.high > kOldestByTicks) {
     return age;
   }
-  constexpr double kSpare = 1e-9;
   const auto fits = [&](const PsCpu& cpu, double ticks) {
     const double least = seconds(cpu.at_least) / tick();
     const double used = std::max(std::ceil(cpu.share_low * ticks), least);
@@ -78,7 +78,9 @@ PsHistory::Range PsHistory::ages_of_whole_ticks(const PsRow& row, Range age) con
   return fitting.empty() ? age : fitting;
 }
 
-/// Share x age, kept inside the whole second that was printed and what age and share allow, in whole ticks.
+/// Share x age, kept inside the whole second that was printed and what age and share allow, in whole ticks; and no more
+/// than the resolution above what is certain. What is read too low is seen at a later look, or when the process is
+/// waited for. What is read too high is charged for good: its parent's reaped time then has no room for it.
 Micros PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const {
   if (!share_known(cpu)) {
     return std::max(cpu.at_least, floor);
@@ -88,7 +90,9 @@ Micros PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros f
   if (range.empty()) {
     range = second;
   }
-  const double value = std::clamp((cpu.share_low + cpu.share_high) / 2 * age_likely, range.low, range.high);
+  const double certain = std::ceil(range.low / tick() - kSpare) * tick();
+  const double likely = std::clamp((cpu.share_low + cpu.share_high) / 2 * age_likely, range.low, range.high);
+  const double value = std::min(likely, certain + seconds(kResolution));
   return std::max(micros(std::round(value / tick()) * tick()), floor);
 }
 

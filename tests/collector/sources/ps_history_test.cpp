@@ -185,6 +185,25 @@ TEST_CASE("totals stay inside the printed second, never fall, and are as good as
   }
 }
 
+TEST_CASE("a short tool that a slow ps shows is not read above what it can have used") {
+  // Such a reading was charged, and what the tool's parent had reaped of it then had no room to take it off again.
+  Host host;
+  PsHistory history(host.self());
+  std::mt19937 random(11);
+  for (int i = 0; i < 500; ++i) {
+    REQUIRE(history.take(host.look(300ms, 900ms)));
+    host.now += 2s;
+    host.processes.erase(2000 + i - 1);
+    const auto age = 2 + static_cast<std::int64_t>(random() % 150);
+    const auto used = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(age + 1));
+    host.processes[2000 + i] = {.start = host.ticks() - age, .own = used};
+    const auto table = history.take(host.look(300ms, 900ms));
+    REQUIRE(table);
+    INFO("age " << age << ", used " << used);
+    CHECK(table->find(2000 + i)->with_reaped.since_start() <= used * kTick + table->moment().cpu_resolution);
+  }
+}
+
 TEST_CASE("keys stay exactly, however the looks jitter") {
   std::mt19937 random(3);
   Host host;
