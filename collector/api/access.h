@@ -20,7 +20,7 @@ namespace fleetledger {
 // there is nothing that the header could disagree with, and an answer that depended on it would tell anybody which
 // names exist. So: without a known token it is 401 or 403, whatever the header and the path say; with an agent's token
 // the header is checked first of all, and "expected" names the caller's own agent. A caller sees the answers of its
-// agent's own server in every case but one: a wrong header and a wrong token together are "Invalid auth token" here.
+// agent's own server in every case but one: a wrong header without a right token is 401 or "Invalid auth token" here.
 // For the same reason an agent that asks for another one, or for what is the operator's, gets the answer of a wrong
 // token, whether there is such an agent or not. Only the operator is told 404, or 409 with the ids of a name.
 

@@ -26,7 +26,7 @@ Answer answer_alive(const Call&) { return json_response(200, R"({"status":"ok"})
 
 Answer answer_ready(const Call& call) {
   const bool looked = call.state.snapshot->ts != WallTime{};
-  return json_response(looked ? 200 : 503, looked ? R"({"status":"ready"})" : R"({"status":"starting"})");
+  return looked ? json_response(200, R"({"status":"ready"})") : error_response(503, "no look at the host yet");
 }
 
 Answer answer_openapi(const Call&) {
@@ -192,9 +192,8 @@ void write_route(JsonWriter& json, const Route& route) {
     write_answer(json, "404", "the operator named an agent that there is not", schemas::error());
     write_answer(json, "409", "the operator named several agents: \"ids\" says which", schemas::error());
   }
-  if (route.who != Who::anyone) {
-    write_answer(json, "503", "the ledger is switched off or out of use, or too many ask at once", schemas::error());
-  }
+  write_answer(json, "503", "not ready, the ledger is switched off or out of use, or too many ask at once",
+               schemas::error());
   json.end().end().end();
 }
 

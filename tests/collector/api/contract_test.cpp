@@ -210,7 +210,8 @@ TEST_CASE("a collector that has not looked yet is alive, and not ready") {
   CHECK(host.get("/healthz").status == 200);
   const auto ready = host.get("/readyz");
   CHECK(ready.status == 503);
-  CHECK(body_of(ready) == R"({"status":"starting"})");
+  CHECK(body_of(ready) == R"({"error":"no look at the host yet"})");
+  check_schema("/readyz", ready);
   const auto fleet = parse(host.get("/fleet/summary", kOperatorToken));
   CHECK(fleet["host"]["cpuSeconds"].IsNull());
   CHECK(fleet["agents"].Size() == 4);
