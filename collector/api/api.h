@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <variant>
 
 #include "collector/api/access.h"
@@ -39,5 +40,8 @@ class Api {
   Secret operators_;
   std::shared_ptr<const Access> access_;  ///< made from the fleet of the last request
 };
+
+/// The body of /fleet/now: `top` shows the same without a server.
+[[nodiscard]] std::string fleet_now_json(const ApiState& state);
 
 }  // namespace fleetledger

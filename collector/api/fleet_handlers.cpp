@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <tuple>
 #include <utility>
 
 #include "collector/api/answers.h"
@@ -89,14 +91,12 @@ void write_agent(JsonWriter& json, const Call& call, std::size_t at) {
   write_now(json, now, snapshot.host.interval);
 }
 
-void write_sources(JsonWriter& json, const AgentNow& now, Micros interval) {
-  for (const auto& source : now.sources) {
-    json.object().field("source", source.source).key("sessionName");
-    source.session_name.empty() ? json.null() : json.value(source.session_name);
-    json.field("pid", source.pid);
-    write_amount(json, source.usage, interval, source.resident, source.processes);
-    json.end();
-  }
+/// Into an open object.
+void write_source(JsonWriter& json, const SourceNow& source, Micros interval) {
+  json.field("source", source.source).key("sessionName");
+  source.session_name.empty() ? json.null() : json.value(source.session_name);
+  json.field("pid", source.pid);
+  write_amount(json, source.usage, interval, source.resident, source.processes);
 }
 
 void write_ledger_health(JsonWriter& json, const StoreLane::Health& health) {
@@ -195,8 +195,40 @@ void write_host(JsonWriter& json, const Snapshot& snapshot, Bytes own_resident, 
   json.field("rssBytes", own_resident).end();
 }
 
-std::string fleet_summary_json(const std::vector<FleetRow>& rows, const Snapshot& snapshot, Bytes own_resident,
-                               const Window& window, LedgerStore& store) {
+/// The sessions of all agents that used most at the last look.
+void write_heaviest_sessions(JsonWriter& json, const Snapshot& snapshot) {
+  struct Session {
+    const AgentNow* agent;
+    const SourceNow* source;
+  };
+  std::vector<Session> sessions;
+  for (const auto& agent : snapshot.agents) {
+    for (const auto& source : agent.sources) {
+      if (role_of(source.source) == Role::sessions) {
+        sessions.push_back({&agent, &source});
+      }
+    }
+  }
+  const auto heavier = [](const Session& left, const Session& right) {
+    return std::tie(right.source->usage, right.source->resident, left.agent->identity.id, left.source->source) <
+           std::tie(left.source->usage, left.source->resident, right.agent->identity.id, right.source->source);
+  };
+  constexpr std::size_t kShown = 10;
+  const auto shown = std::min(kShown, sessions.size());
+  std::partial_sort(sessions.begin(), sessions.begin() + static_cast<std::ptrdiff_t>(shown), sessions.end(), heavier);
+  sessions.resize(shown);
+  json.key("heaviestSessions").array();
+  for (const auto& [agent, source] : sessions) {
+    json.object().field("agentId", agent->identity.id).field("agentName", agent->identity.name);
+    write_source(json, *source, snapshot.host.interval);
+    json.end();
+  }
+  json.end();
+}
+
+/// What the last look says, into an open object. `more` adds to an agent's row.
+void write_fleet(JsonWriter& json, const std::vector<FleetRow>& rows, const Snapshot& snapshot, Bytes own_resident,
+                 const std::function<void(const FleetRow&)>& more) {
   RoleTotals orphans;
   for (const auto& row : rows) {
     if (row.now != nullptr) {
@@ -206,24 +238,20 @@ std::string fleet_summary_json(const std::vector<FleetRow>& rows, const Snapshot
       orphans.processes += role.processes;
     }
   }
-  JsonWriter json;
-  json.object()
-      .field("ts", snapshot.ts)
-      .field("intervalMs", std::int64_t{std::chrono::round<std::chrono::milliseconds>(snapshot.host.interval).count()})
-      .field("windowHours", window.hours)
-      .field("sinceMs", window.since);
+  json.field("ts", snapshot.ts)
+      .field("intervalMs", std::int64_t{std::chrono::round<std::chrono::milliseconds>(snapshot.host.interval).count()});
   write_host(json, snapshot, own_resident, orphans);
+  write_heaviest_sessions(json, snapshot);
   json.key("agents").array();
   for (const auto& row : rows) {
     json.object();
     write_identity(json, row.identity, row.status);
     json.field("liveSessions", static_cast<std::uint64_t>(row.live_sessions));
     write_now(json, row.now, snapshot.host.interval);
-    write_window(json, row, window, store);
+    more(row);
     json.end();
   }
-  json.end().end();
-  return json.take();
+  json.end();
 }
 
 }  // namespace
@@ -247,7 +275,11 @@ Answer answer_agent(const Call& call) {
   write_agent(json, call, call.agent);
   json.field("ts", snapshot.ts).key("sources").array();
   if (now != nullptr) {
-    write_sources(json, *now, snapshot.host.interval);
+    for (const auto& source : now->sources) {
+      json.object();
+      write_source(json, source, snapshot.host.interval);
+      json.end();
+    }
   }
   json.end().key("sessions").array();
   for (const auto& session : agent.live_sessions) {
@@ -276,8 +308,23 @@ Answer answer_fleet_summary(const Call& call) {
   const auto window = window_before(call.state.now, positive_number(call.request.query, "sinceHours", 1));
   return StoreRead([rows = fleet_rows(call.state), snapshot = call.state.snapshot,
                     own_resident = call.state.own_resident, window](LedgerStore& store) {
-    return json_response(200, fleet_summary_json(rows, *snapshot, own_resident, window, store));
+    JsonWriter json;
+    json.object().field("windowHours", window.hours).field("sinceMs", window.since);
+    write_fleet(json, rows, *snapshot, own_resident,
+                [&](const FleetRow& row) { write_window(json, row, window, store); });
+    json.end();
+    return json_response(200, json.take());
   });
 }
+
+std::string fleet_now_json(const ApiState& state) {
+  JsonWriter json;
+  json.object();
+  write_fleet(json, fleet_rows(state), *state.snapshot, state.own_resident, [](const FleetRow&) {});
+  json.end();
+  return json.take();
+}
+
+Answer answer_fleet_now(const Call& call) { return json_response(200, fleet_now_json(call.state)); }
 
 }  // namespace fleetledger

@@ -16,5 +16,6 @@ namespace fleetledger {
 [[nodiscard]] Answer answer_agent(const Call& call);
 [[nodiscard]] Answer answer_agents(const Call& call);
 [[nodiscard]] Answer answer_fleet_summary(const Call& call);
+[[nodiscard]] Answer answer_fleet_now(const Call& call);
 
 }  // namespace fleetledger

@@ -92,6 +92,33 @@ Fields agent_fields() {
                              {"orphans", orphans_of_agent()}};
 }
 
+Fields source() { return Fields{{"source", kText}, {"sessionName", kTextOrNull}, {"pid", kInteger}} + amount(); }
+
+constexpr std::string_view kFleetMeaning =
+    "host = the agents' now + everythingElse + unattributed + rounding + collector, in CPU time; the heaviest agent "
+    "first";
+
+/// The host and its agents at the last look; each agent with further fields.
+Fields fleet_fields(const Fields& of_agent) {
+  return {
+      {"ts", kTime},
+      {"intervalMs", kInteger},
+      {"host", object(cpu() + Fields{{"cpus", kInteger},
+                                     {"memoryTotalBytes", kInteger},
+                                     {"memoryAvailableBytes", kInteger},
+                                     {"processes", kInteger}})},
+      {"orphans", object(amount(), false, "of all agents together; part of each agent's row")},
+      {"everythingElse", object(cpu() + Fields{{"top", list_of(object(Fields{{"name", kText}} + amount()))}})},
+      {"unattributed", object(cpu())},
+      {"rounding", object(cpu())},
+      {"collector", object(cpu() + Fields{{"rssBytes", kInteger}})},
+      {"heaviestSessions", list_of(object(Fields{{"agentId", kText}, {"agentName", kText}} + source(), false,
+                                          "at most ten, of all agents; part of their agents' rows"))},
+      {"agents",
+       list_of(object(identity() + Fields{{"liveSessions", kInteger}, {"now", now()}, {"orphans", orphans_of_agent()}} +
+                      of_agent))}};
+}
+
 }  // namespace
 
 std::string_view summary() {
@@ -171,20 +198,19 @@ std::string_view trend() {
 }
 
 std::string_view agent() {
-  static const Schema kSchema = object(
-      agent_fields() +
-      Fields{
-          {"ts", kTime},
-          {"sources",
-           list_of(object(Fields{{"source", kText}, {"sessionName", kTextOrNull}, {"pid", kInteger}} + amount()))},
-          {"sessions", list_of(object({{"id", kText}, {"name", kText}, {"tmuxSession", kText}, {"startedAt", kTime}}))},
-          {"remarks", list_of(kText)},
-          {"ledger", object({{"written", kInteger},
-                             {"dropped", kInteger},
-                             {"errors", kInteger},
-                             {"error", kTextOrNull},
-                             {"failingSince", kTimeOrNull}},
-                            true, "ticks since the collector began; null if it has written none")}});
+  static const Schema kSchema =
+      object(agent_fields() +
+             Fields{{"ts", kTime},
+                    {"sources", list_of(object(source()))},
+                    {"sessions",
+                     list_of(object({{"id", kText}, {"name", kText}, {"tmuxSession", kText}, {"startedAt", kTime}}))},
+                    {"remarks", list_of(kText)},
+                    {"ledger", object({{"written", kInteger},
+                                       {"dropped", kInteger},
+                                       {"errors", kInteger},
+                                       {"error", kTextOrNull},
+                                       {"failingSince", kTimeOrNull}},
+                                      true, "ticks since the collector began; null if it has written none")}});
   return kSchema;
 }
 
@@ -194,33 +220,21 @@ std::string_view agents() {
 }
 
 std::string_view fleet_summary() {
-  static const Schema kSchema = object(
-      Fields{{"ts", kTime}, {"intervalMs", kInteger}} + window() +
-          Fields{
-              {"host", object(cpu() + Fields{{"cpus", kInteger},
-                                             {"memoryTotalBytes", kInteger},
-                                             {"memoryAvailableBytes", kInteger},
-                                             {"processes", kInteger}})},
-              {"orphans", object(amount(), false, "of all agents together; part of each agent's row")},
-              {"everythingElse", object(cpu() + Fields{{"top", list_of(object(Fields{{"name", kText}} + amount()))}})},
-              {"unattributed", object(cpu())},
-              {"rounding", object(cpu())},
-              {"collector", object(cpu() + Fields{{"rssBytes", kInteger}})},
-              {"agents", list_of(object(identity() + Fields{{"liveSessions", kInteger},
-                                                            {"now", now()},
-                                                            {"orphans", orphans_of_agent()},
-                                                            {"window", object({{"avgCpuPercent", kPercent},
-                                                                               {"peakCpuPercent", kPercent},
-                                                                               {"avgRssBytes", kInteger},
-                                                                               {"peakRssBytes", kInteger},
-                                                                               {"cpuSeconds", kNumber},
-                                                                               {"sampleCount", kInteger},
-                                                                               {"newestTs", kTime}},
-                                                                              true, "null: no rows")},
-                                                            {"ledgerError", kTextOrNull}}))}},
-      false,
-      "host = the agents' now + everythingElse + unattributed + rounding + collector, in CPU time; the heaviest "
-      "agent first");
+  static const Schema kSchema = object(window() + fleet_fields({{"window", object({{"avgCpuPercent", kPercent},
+                                                                                   {"peakCpuPercent", kPercent},
+                                                                                   {"avgRssBytes", kInteger},
+                                                                                   {"peakRssBytes", kInteger},
+                                                                                   {"cpuSeconds", kNumber},
+                                                                                   {"sampleCount", kInteger},
+                                                                                   {"newestTs", kTime}},
+                                                                                  true, "null: no rows")},
+                                                                {"ledgerError", kTextOrNull}}),
+                                       false, kFleetMeaning);
+  return kSchema;
+}
+
+std::string_view fleet_now() {
+  static const Schema kSchema = object(fleet_fields({}), false, kFleetMeaning);
   return kSchema;
 }
 

@@ -141,7 +141,7 @@ TEST_CASE("who has no token learns nothing of which agents there are") {
   host.add("alpha");
   host.add("beta");
   for (const std::string path : {"/resources/summary", "/agents/alpha", "/agents/zeta", "/agents", "/fleet/summary",
-                                 "/agents/beta/resources/samples"}) {
+                                 "/fleet/now", "/agents/beta/resources/samples"}) {
     CAPTURE(path);
     for (const std::string header : {"", "alpha", "beta", "zeta"}) {
       CAPTURE(header);

@@ -142,6 +142,49 @@ TEST_CASE("the CPU rows of the fleet's summary add up to the host's") {
   CHECK(agents[0]["window"].IsNull());
 }
 
+TEST_CASE("what the fleet uses now needs no ledger, and names the heaviest sessions of all agents in one order") {
+  ApiFixture host;
+  host.store = std::make_unique<BrokenStore>(Error::Kind::unavailable);
+  host.add("alpha");
+  host.add("beta");
+  std::sort(host.fleet->agents.begin(), host.fleet->agents.end(),
+            [](const Agent& left, const Agent& right) { return left.identity.id < right.identity.id; });
+  const auto session = [](const std::string& id, Micros usage, std::int64_t resident) {
+    return SourceNow{"session:" + id, "name of " + id, 9, Usage{usage}, Bytes{resident}, 2};
+  };
+  AgentNow alpha;
+  alpha.identity = host.fleet->agents[0].identity;
+  alpha.metered = true;
+  alpha.sources = {{.source = "agent-server", .usage = Usage{9s}},
+                   {.source = "orphans", .usage = Usage{9s}},
+                   session("light", 1ms, 1),
+                   session("same-b", 5ms, 7),
+                   session("same-a", 5ms, 7)};
+  auto beta = alpha;
+  beta.identity = host.fleet->agents[1].identity;
+  beta.sources = {session("same-a", 5ms, 7), session("large", 5ms, 8), session("heavy", 1s, 0)};
+  for (int i = 0; i < 9; ++i) {
+    beta.sources.push_back(session("lightest" + std::to_string(i), 0ms, 0));
+  }
+  host.snapshot->agents = {alpha, beta};
+  host.snapshot->host.interval = 2s;
+
+  const auto now = parse(host.get("/fleet/now", kOperatorToken));
+  CHECK(host.reads == 0);
+  std::vector<std::string> order;
+  for (const auto& heavy : now["heaviestSessions"].GetArray()) {
+    order.push_back(heavy["agentName"].GetString() + std::string("/") + heavy["source"].GetString());
+  }
+  CHECK(order == std::vector<std::string>{"beta/session:heavy", "beta/session:large", "alpha/session:same-a",
+                                          "alpha/session:same-b", "beta/session:same-a", "alpha/session:light",
+                                          "beta/session:lightest0", "beta/session:lightest1", "beta/session:lightest2",
+                                          "beta/session:lightest3"});
+  const auto& first = now["heaviestSessions"][0];
+  CHECK(std::string(first["agentId"].GetString()) == beta.identity.id);
+  CHECK(std::string(first["sessionName"].GetString()) == "name of heavy");
+  CHECK(first["cpuPercent"].GetDouble() == 50);
+}
+
 TEST_CASE("a ledger that is held is asked for again, one that cannot be read is unavailable") {
   struct Broken {
     Error::Kind kind;
