@@ -1,5 +1,6 @@
 #include "backends/sqlite/ledger_place.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -98,6 +99,16 @@ Result<bool> ledger_files(const std::string& path) {
   return regular_file(path);
 }
 
+FileLook look_of(const struct stat& status) {
+#if defined(__APPLE__)
+  const timespec& modified = status.st_mtimespec;
+#else
+  const timespec& modified = status.st_mtim;
+#endif
+  return {status.st_dev, status.st_ino, status.st_size,
+          std::int64_t{modified.tv_sec} * 1'000'000'000 + modified.tv_nsec};
+}
+
 std::string file_in(const std::string& folder) { return folder + "/resource-ledger.db"; }
 
 }  // namespace
@@ -160,7 +171,7 @@ Result<std::string> prepare_ledger(const LedgerPlace& place) {
 bool LedgerRest::settled() const {
   constexpr std::chrono::nanoseconds kClockTick = std::chrono::milliseconds{100};
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::nanoseconds{modified_ns} < now - kClockTick;
+  return std::chrono::nanoseconds{std::max(file.modified_ns, wal.modified_ns)} < now - kClockTick;
 }
 
 LedgerRest look_at_ledger(const std::string& real_path) {
@@ -169,18 +180,13 @@ LedgerRest look_at_ledger(const std::string& real_path) {
   if (::lstat(real_path.c_str(), &status) != 0) {
     return rest;
   }
-  rest.device = status.st_dev;
-  rest.inode = status.st_ino;
-  rest.size = status.st_size;
-#if defined(__APPLE__)
-  const timespec& modified = status.st_mtimespec;
-#else
-  const timespec& modified = status.st_mtim;
-#endif
-  rest.modified_ns = std::int64_t{modified.tv_sec} * 1'000'000'000 + modified.tv_nsec;
-  struct stat wal {};
+  rest.file = look_of(status);
   struct stat journal {};
-  const bool no_wal = ::lstat((real_path + "-wal").c_str(), &wal) != 0 ? errno == ENOENT : wal.st_size == 0;
+  const bool wal = ::lstat((real_path + "-wal").c_str(), &status) == 0;
+  const bool no_wal = wal ? status.st_size == 0 : errno == ENOENT;
+  if (wal) {
+    rest.wal = look_of(status);
+  }
   rest.no_journal = no_wal && ::lstat((real_path + "-journal").c_str(), &journal) != 0 && errno == ENOENT;
   return rest;
 }

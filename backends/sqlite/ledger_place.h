@@ -33,14 +33,21 @@ struct LedgerPlace {
 /// The same for writing: makes folders (0700) and an empty file (0600) where they are missing.
 [[nodiscard]] Result<std::string> prepare_ledger(const LedgerPlace& place);
 
-/// What stat says of a ledger that nobody may have open: whether it may be read as a file that never changes, and
-/// afterwards whether that was so.
-struct LedgerRest {
+/// What stat says of one file.
+struct FileLook {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::int64_t size = 0;
   std::int64_t modified_ns = 0;  ///< since 1970
-  bool no_journal = false;       ///< no rows outside the file itself: no -journal, no -wal or an empty one
+
+  friend bool operator==(const FileLook&, const FileLook&) = default;
+};
+
+/// What stat says of a ledger: whether it may be read as a file that never changes, and later whether it did change.
+struct LedgerRest {
+  FileLook file;
+  FileLook wal;             ///< zeros if there is none
+  bool no_journal = false;  ///< no rows outside the file itself: no -journal, no -wal or an empty one
 
   /// Last changed so long ago that a further change shows in `modified_ns`.
   [[nodiscard]] bool settled() const;

@@ -91,10 +91,16 @@ void for_each_source(SQLite::Database& database, const Visit& visit) {
   }
 }
 
-LedgerSummary read_summary(SQLite::Database& database, bool own_columns, WallTime since) {
+struct ReadSummary {
+  LedgerSummary summary;
+  std::optional<WallTime> oldest;  ///< first ts of the window's rows
+};
+
+ReadSummary read_summary(SQLite::Database& database, bool own_columns, WallTime since) {
   SQLite::Statement newest(database, sql::samples_of_source(own_columns));
   SQLite::Statement window(database, sql::source_window(own_columns));
-  LedgerSummary summary;
+  ReadSummary read;
+  auto& summary = read.summary;
   for_each_source(database, [&](const std::string& source) {
     newest.reset();
     newest.bind(1, source);
@@ -119,12 +125,14 @@ LedgerSummary read_summary(SQLite::Database& database, bool own_columns, WallTim
     found.avg_resident = window.getColumn(3).getDouble();
     found.peak_resident = Bytes{window.getColumn(4).getInt64()};
     found.usage = Usage{Micros{window.getColumn(5).getInt64()}};
+    const WallTime oldest = from_ms(window.getColumn(6).getInt64());
+    read.oldest = std::min(read.oldest.value_or(oldest), oldest);
     summary.sources.push_back(std::move(found));
   });
   std::stable_sort(summary.sources.begin(), summary.sources.end(),
                    [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
   summary.sample_count = count_samples(database);
-  return summary;
+  return read;
 }
 
 bool comes_after(const SampleCursor& cursor, const Sample& sample) {
@@ -267,9 +275,28 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
 }  // namespace
 
 Result<LedgerSummary> LedgerReader::summary(WallTime since) const {
-  return read_ledger<LedgerSummary>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
-    return schema.samples ? read_summary(database, schema.own_columns, since) : LedgerSummary();
+  const auto path = find_ledger(place_);
+  if (!path) {
+    return fail(path.error());
+  }
+  if (!*path) {
+    return LedgerSummary();
+  }
+  const LedgerRest before = look_at_ledger(**path);
+  const bool settled = before.settled();
+  if (auto known = summaries_.find(**path, before, since)) {
+    return std::move(*known);
+  }
+  auto read = read_ledger<ReadSummary>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
+    return schema.samples ? read_summary(database, schema.own_columns, since) : ReadSummary();
   });
+  if (!read) {
+    return fail(read.error());
+  }
+  if (settled && look_at_ledger(**path) == before) {
+    summaries_.keep(**path, before, since, read->oldest, read->summary);
+  }
+  return std::move(read->summary);
 }
 
 Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& query) const {

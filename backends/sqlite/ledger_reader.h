@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backends/sqlite/ledger_place.h"
+#include "backends/sqlite/summary_cache.h"
 #include "core/ledger_store.h"
 #include "core/result.h"
 
@@ -16,7 +17,9 @@ namespace fleetledger {
 /// works in a folder that we cannot write; if it did change meanwhile, it is read again.
 class LedgerReader {
  public:
-  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit) : place_(std::move(place)), limit_(limit) {}
+  /// `summaries` must outlive this object.
+  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit, SummaryCache& summaries)
+      : place_(std::move(place)), limit_(limit), summaries_(summaries) {}
 
   [[nodiscard]] Result<LedgerSummary> summary(WallTime since) const;
   [[nodiscard]] Result<std::vector<Sample>> recent_samples(const SampleQuery& query) const;
@@ -28,6 +31,7 @@ class LedgerReader {
  private:
   LedgerPlace place_;
   std::chrono::milliseconds limit_;
+  SummaryCache& summaries_;
 };
 
 }  // namespace fleetledger

@@ -63,7 +63,7 @@ class SqliteStore final : public LedgerStore {
     return ledger_place(ledger, options_.central_directory);
   }
 
-  [[nodiscard]] LedgerReader reader(const LedgerKey& ledger) const { return {place(ledger), options_.limit}; }
+  [[nodiscard]] LedgerReader reader(const LedgerKey& ledger) { return {place(ledger), options_.limit, summaries_}; }
 
   /// Runs `work` with the ledger's writer, which nobody else has meanwhile.
   template <typename Work>
@@ -113,6 +113,7 @@ class SqliteStore final : public LedgerStore {
   }
 
   const StoreOptions options_;
+  SummaryCache summaries_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<LedgerWriter>> writers_;  ///< by file; nullptr while it is at work
 };

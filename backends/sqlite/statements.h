@@ -74,7 +74,8 @@ inline constexpr const char* kEvents =
 /// Values that no sampler can have meant count as 0. Bound: source, since, end of time, most percent, most amount.
 [[nodiscard]] inline std::string source_window(bool own_columns) {
   return std::string(
-             "SELECT count(*), avg(percent), max(percent), avg(resident), max(resident), total(used) FROM (SELECT"
+             "SELECT count(*), avg(percent), max(percent), avg(resident), max(resident), total(used), min(ts) FROM"
+             " (SELECT ts,"
              " CASE WHEN typeof(cpu_percent) IN ('real', 'integer') AND cpu_percent BETWEEN 0 AND ?4"
              "  THEN cpu_percent ELSE 0.0 END AS percent,"
              " CASE WHEN typeof(rss_bytes) IN ('real', 'integer') AND rss_bytes BETWEEN 0 AND ?5"

@@ -5,6 +5,7 @@
 #include "bench/harness/accuracy.h"
 #include "bench/harness/cost.h"
 #include "bench/harness/machine.h"
+#include "bench/harness/store.h"
 
 // fleetledger-bench: the arithmetic of the benchmarks. What is measured is started by bench/run.sh.
 
@@ -45,6 +46,14 @@ int show_cost(const std::string& json) {
   return 0;
 }
 
+int show_store(const std::string& json) {
+  const auto cost = measure_store();
+  if (!cost) return report(cost.error());
+  const auto missed = missed_bars(*cost);
+  publish(store_table(*cost) + missed, store_json(*cost), json);
+  return missed.empty() ? 0 : kMissed;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -59,8 +68,10 @@ int main(int argc, char** argv) {
   auto* cost = app.add_subcommand("cost",
                                   "Read the lines of `fleetledger sample --json` from standard input as they "
                                   "come, and run a bare ps and tmux beside each");
+  auto* store = app.add_subcommand("store", "Ask and write a ledger of a week, and the bare statements beside");
   auto* machine = app.add_subcommand("machine", "Name this machine");
-  for (auto* verb : {accuracy, cost, machine}) verb->add_option("--json", json, "Also write the figures to this file");
+  for (auto* verb : {accuracy, cost, store, machine})
+    verb->add_option("--json", json, "Also write the figures to this file");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -68,6 +79,7 @@ int main(int argc, char** argv) {
   }
   if (*accuracy) return judge_accuracy(root, ticks, json);
   if (*cost) return show_cost(json);
+  if (*store) return show_store(json);
   const auto here = this_machine();
   publish(machine_line(here), machine_json(here), json);
   return 0;

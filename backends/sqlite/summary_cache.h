@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "backends/sqlite/ledger_place.h"
+#include "core/ledger_queries.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// The last summaries of ledgers, each good until its ledger changes or a row leaves its window, so that pages that are
+/// refreshed often cost a look at the file instead of a read. Exact: what it answers is what reading would. Any thread.
+class SummaryCache {
+ public:
+  /// Summaries kept; beyond it those that were kept first go.
+  static constexpr std::size_t kMost = 1024;
+  /// A summary of more sources is not kept.
+  static constexpr std::size_t kMostSources = 256;
+
+  /// The summary of the rows from `since` on, if it is known for the ledger as `rest` shows it.
+  [[nodiscard]] std::optional<LedgerSummary> find(const std::string& real_path, const LedgerRest& rest, WallTime since);
+
+  /// `oldest` is the first ts of the window's rows; nothing: it has none. Call it only if the ledger looked like `rest`
+  /// before and after the reading, and was settled.
+  void keep(const std::string& real_path, const LedgerRest& rest, WallTime since, std::optional<WallTime> oldest,
+            const LedgerSummary& summary);
+
+ private:
+  struct Entry {
+    std::string path;
+    LedgerRest rest;
+    WallTime since{};
+    std::optional<WallTime> oldest;
+    LedgerSummary summary;
+  };
+  using Entries = std::list<Entry>;
+
+  void erase(Entries::iterator entry);
+
+  std::mutex mutex_;
+  Entries entries_;  ///< kept first at the front
+  std::multimap<std::string, Entries::iterator, std::less<>> by_path_;
+};
+
+}  // namespace fleetledger

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bench/harness/spread.h"
+#include "core/ledger_store.h"
+#include "core/result.h"
+
+namespace fleetledger::bench {
+
+/// A ledger with a row a minute for each of seven sources over seven days: 70,560 rows.
+inline constexpr int kLedgerDays = 7;
+inline constexpr int kLedgerSources = 7;
+
+/// Writes such a ledger, its newest rows at `until`.
+[[nodiscard]] Result<void> fill_ledger(LedgerStore& store, const LedgerKey& ledger, WallTime until);
+
+/// What a question to that ledger costs beside the statements that it cannot do without, in CPU milliseconds each.
+/// The bare statements are prepared once, on a connection that stays open.
+struct StoreCost {
+  std::int64_t rows = 0;
+  Spread summary;        ///< LedgerStore::summary of one hour, the ledger changed since the last one
+  Spread summary_again;  ///< the same, the ledger as it was
+  Spread bare_summary;   ///< for each source its newest row and the sums over its hour, and the count of all rows
+  Spread bare_seeks;     ///< the same without that count
+  Spread trend;          ///< LedgerStore::trend of seven days in 200 buckets
+  Spread bare_pass;      ///< one pass over the same rows, read and thrown away
+  Spread append;         ///< LedgerStore::append of a row of each source
+  Spread bare_append;    ///< one transaction of the same rows
+};
+
+/// In a temporary folder with the SQLite backend; everything in turn, so that what else happens hits all alike.
+[[nodiscard]] Result<StoreCost> measure_store();
+
+/// For people, and as one JSON object.
+[[nodiscard]] std::string store_table(const StoreCost& cost);
+[[nodiscard]] std::string store_json(const StoreCost& cost);
+
+/// The bars that were missed, a line each; empty: none.
+[[nodiscard]] std::string missed_bars(const StoreCost& cost);
+
+}  // namespace fleetledger::bench
