@@ -1,0 +1,18 @@
+#pragma once
+
+#include "core/process.h"
+#include "core/result.h"
+#include "core/units.h"
+
+namespace fleetledger {
+
+/// Proves whose the other end of a connected socket is, before something is said that only that process may hear:
+/// success means that a process of our user, `owner` or a descendant of it, holds the other end. Otherwise an Error
+/// that says why this is not known: it is another's, the connection does not stay on this host, the owner has not
+/// taken it by `deadline`, or the system does not tell (macOS).
+///
+/// TCP on loopback, from /proc/net/tcp and tcp6 (proc_pid_net(5): addresses, uid, inode) and /proc/PID/fd; Unix sockets
+/// from SO_PEERCRED. Blocks: to be called in the pool.
+[[nodiscard]] Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline);
+
+}  // namespace fleetledger

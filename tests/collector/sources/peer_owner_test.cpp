@@ -1,0 +1,166 @@
+#include "collector/sources/peer_owner.h"
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "collector/clock.h"
+#include "tests/support/program.h"
+#include "tests/support/raw_server.h"
+#include "tests/support/temp_dir.h"
+
+using namespace fleetledger;
+using namespace fleetledger::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A process of the test; killed when it goes.
+class Child {
+ public:
+  explicit Child(const std::function<void()>& work) {
+    const pid_t parent = ::getpid();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() == parent) work();
+      ::_exit(0);
+    }
+  }
+  ~Child() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+[[noreturn]] void sleep_for_ever() {
+  for (;;) ::pause();
+}
+
+/// Takes connections in a process of its own; this one keeps no descriptor of the listening socket.
+struct Elsewhere {
+  explicit Elsewhere(const std::string& where)
+      : server(where), child([this] {
+          while (server.accept() >= 0) {
+          }
+        }) {
+    server.close();
+  }
+  RawServer server;
+  Child child;
+};
+
+struct Connected {
+  explicit Connected(const std::string& address) {
+    if (address.starts_with("unix:")) {
+      sockaddr_un name{};
+      name.sun_family = AF_UNIX;
+      address.copy(name.sun_path, sizeof name.sun_path - 1, 5);
+      connect(reinterpret_cast<sockaddr*>(&name), sizeof name);
+    } else if (address.starts_with('[')) {
+      sockaddr_in6 name{};
+      name.sin6_family = AF_INET6;
+      name.sin6_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+      name.sin6_addr = in6addr_loopback;
+      connect(reinterpret_cast<sockaddr*>(&name), sizeof name);
+    } else {
+      sockaddr_in name{};
+      name.sin_family = AF_INET;
+      name.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+      name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      connect(reinterpret_cast<sockaddr*>(&name), sizeof name);
+    }
+  }
+  ~Connected() { ::close(socket); }
+  Connected(const Connected&) = delete;
+  Connected& operator=(const Connected&) = delete;
+
+  void connect(const sockaddr* name, socklen_t size) {
+    socket = ::socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(::connect(socket, name, size) == 0);
+  }
+  int socket = -1;
+};
+
+/// So long that only a hang takes it.
+MonotonicTime far() { return system_clock().monotonic() + 60s; }
+
+std::string refusal(const Result<void>& proven) { return proven ? "" : proven.error().text; }
+
+}  // namespace
+
+TEST_CASE("the process that has taken a connection is told from all others") {
+  const Child stranger(sleep_for_ever);
+  for (const auto* where : {"127.0.0.1:0", "[::1]:0", "[::]:0"}) {
+    CAPTURE(where);
+    const Elsewhere elsewhere(where);
+    const Connected connection(elsewhere.server.address());
+    CHECK(refusal(prove_peer_owner(connection.socket, elsewhere.child.pid(), far())) == "");
+    CHECK(refusal(prove_peer_owner(connection.socket, stranger.pid(), far())) ==
+          "who listens there is another process");
+    // It descends from us. From pid 1 descends everybody: that proves nothing.
+    CHECK(refusal(prove_peer_owner(connection.socket, ::getpid(), far())) == "");
+    CHECK(refusal(prove_peer_owner(connection.socket, 1, far())) == "who listens there is another process");
+  }
+}
+
+TEST_CASE("the process that listens at a Unix socket is told from all others") {
+  const TempDir folder;
+  const auto address = "unix:" + folder / "socket";
+  const Child stranger(sleep_for_ever);
+  const Child owner([&] {
+    const RawServer server(address + ".new");
+    std::filesystem::rename(folder / "socket.new", folder / "socket");
+    sleep_for_ever();
+  });
+  REQUIRE(await([&] { return std::filesystem::exists(folder / "socket"); }));
+  const Connected connection(address);
+  CHECK(refusal(prove_peer_owner(connection.socket, owner.pid(), far())) == "");
+  CHECK(refusal(prove_peer_owner(connection.socket, ::getpid(), far())) == "");
+  for (const Pid other : {stranger.pid(), Pid{1}}) {
+    CHECK(refusal(prove_peer_owner(connection.socket, other, far())) == "who listens there is another process");
+  }
+}
+
+TEST_CASE("an IPv4 connection to a socket for both kinds is found too") {
+  const Elsewhere elsewhere("[::]:0");
+  const auto& address = elsewhere.server.address();
+  const Connected connection("127.0.0.1:" + address.substr(address.rfind(':') + 1));
+  CHECK(refusal(prove_peer_owner(connection.socket, elsewhere.child.pid(), far())) == "");
+  const Child stranger(sleep_for_ever);
+  CHECK(refusal(prove_peer_owner(connection.socket, stranger.pid(), far())) == "who listens there is another process");
+}
+
+TEST_CASE("a process that has gone owns nothing") {
+  const Elsewhere elsewhere("127.0.0.1:0");
+  const Connected connection(elsewhere.server.address());
+  pid_t gone = 0;
+  {
+    const Child short_lived(sleep_for_ever);
+    gone = short_lived.pid();
+  }
+  CHECK(refusal(prove_peer_owner(connection.socket, gone, far())) == "who listens there is another process");
+}
+
+TEST_CASE("a connection that nobody has taken yet is nobody's") {
+  const RawServer server;
+  const Connected connection(server.address());
+  CHECK(refusal(prove_peer_owner(connection.socket, ::getpid(), system_clock().monotonic() + 10ms)) ==
+        "who listens there has not taken the connection in time");
+}
+
+TEST_CASE("what is not connected on this host proves nothing") {
+  const RawServer server;
+  CHECK(refusal(prove_peer_owner(server.socket(), ::getpid(), far())) == "it is not connected");
+  CHECK(refusal(prove_peer_owner(-1, ::getpid(), far())) == "it is not connected");
+}
