@@ -169,9 +169,12 @@ Result<std::string> prepare_ledger(const LedgerPlace& place) {
 }
 
 bool LedgerRest::settled() const {
-  constexpr std::chrono::nanoseconds kClockTick = std::chrono::milliseconds{100};
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::nanoseconds{std::max(file.modified_ns, wal.modified_ns)} < now - kClockTick;
+  // File systems stamp by the kernel's timer tick (10 ms at the longest), some in whole seconds or two.
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  constexpr std::chrono::nanoseconds kTimerTick = std::chrono::milliseconds{20};
+  const std::int64_t modified = std::max(file.modified_ns, wal.modified_ns);
+  const auto step = modified % kSecond == 0 ? std::chrono::nanoseconds{2 * kSecond} : kTimerTick;
+  return std::chrono::nanoseconds{modified} < std::chrono::system_clock::now().time_since_epoch() - step;
 }
 
 LedgerRest look_at_ledger(const std::string& real_path) {

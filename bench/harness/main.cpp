@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
+#include "backends/backends.h"
 #include "bench/harness/accuracy.h"
 #include "bench/harness/cost.h"
 #include "bench/harness/machine.h"
@@ -54,6 +57,16 @@ int show_store(const std::string& json) {
   return missed.empty() ? 0 : kMissed;
 }
 
+int fill(const std::string& path) {
+  const std::string name = std::filesystem::path(path).filename();
+  auto store = open_store("sqlite", {});
+  if (!store) return report(store.error());
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const LedgerKey ledger{{agent_id(name, path), name, path}, LedgerLocation::agent};
+  const auto filled = fill_ledger(**store, ledger, now);
+  return filled ? 0 : report(filled.error());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -69,6 +82,9 @@ int main(int argc, char** argv) {
                                   "Read the lines of `fleetledger sample --json` from standard input as they "
                                   "come, and run a bare ps and tmux beside each");
   auto* store = app.add_subcommand("store", "Ask and write a ledger of a week, and the bare statements beside");
+  std::string agent;
+  auto* filling = app.add_subcommand("fill", "Write a ledger of a week for an agent that is not metered yet");
+  filling->add_option("--agent", agent, "The agent's path")->required();
   auto* machine = app.add_subcommand("machine", "Name this machine");
   for (auto* verb : {accuracy, cost, store, machine})
     verb->add_option("--json", json, "Also write the figures to this file");
@@ -80,6 +96,7 @@ int main(int argc, char** argv) {
   if (*accuracy) return judge_accuracy(root, ticks, json);
   if (*cost) return show_cost(json);
   if (*store) return show_store(json);
+  if (*filling) return fill(agent);
   const auto here = this_machine();
   publish(machine_line(here), machine_json(here), json);
   return 0;
