@@ -42,7 +42,7 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   void watch_for_overdue();
   void run_append(Agent& agent);
   void run_release(Agent& agent);
-  void finish_append(Agent& agent, AgentTick tick, Result<void> result, Micros took);
+  void finish_append(Agent& agent, AgentTick tick, Result<LedgerStanding> result, Micros took);
   void begin(Agent& agent);
   void end(Agent& agent);
   void fail_append(Agent& agent, AgentTick tick, Error error);
@@ -127,7 +127,7 @@ void StoreLane::State::run_append(Agent& agent) {
   struct Job {
     LedgerKey ledger;
     AgentTick tick;
-    Result<void> result;
+    Result<LedgerStanding> result;
     Micros took{};
   };
   const auto job = std::make_shared<Job>(Job{agent.ledger, std::move(agent.queue.front()), {}, {}});
@@ -164,11 +164,12 @@ void StoreLane::State::run_release(Agent& agent) {
   });
 }
 
-void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<void> result, Micros took) {
+void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<LedgerStanding> result, Micros took) {
   end(agent);
   agent.slow = took >= kSlow;
   if (result) {
-    ++agent.health.written;
+    agent.health.written += result->yielding ? 0 : 1;
+    agent.health.standing = std::move(*result);
     agent.health.error.reset();
     agent.health.failing_since.reset();
     agent.retry = kFirstRetry;

@@ -28,11 +28,12 @@ class StoreLane {
 
   /// How it stands with one agent's ledger.
   struct Health {
-    std::uint64_t written = 0;              ///< ticks
-    std::uint64_t dropped = 0;              ///< ticks
-    std::uint64_t errors = 0;               ///< attempts that failed
-    std::optional<Error> error;             ///< of the last attempt, if that failed
-    std::optional<WallTime> failing_since;  ///< set as long as `error` is
+    std::uint64_t written = 0;               ///< ticks
+    std::uint64_t dropped = 0;               ///< ticks
+    std::uint64_t errors = 0;                ///< attempts that failed
+    std::optional<Error> error;              ///< of the last attempt, if that failed
+    std::optional<WallTime> failing_since;   ///< set as long as `error` is
+    std::optional<LedgerStanding> standing;  ///< after the last attempt that did not fail
   };
   using Report = std::function<void(const LedgerKey&, const Health&)>;
 

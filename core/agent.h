@@ -52,6 +52,8 @@ struct AgentSettings {
   std::chrono::milliseconds idle_sample_interval{300'000};
   std::chrono::seconds retention = std::chrono::hours{7 * 24};
   LedgerLocation location = LedgerLocation::automatic;
+  /// The agent's own sampler, where it is on, writes at least this often; from the agent's own config alone.
+  std::chrono::milliseconds own_sampler_period{300'000};
 
   friend bool operator==(const AgentSettings&, const AgentSettings&) = default;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,13 +15,34 @@
 
 namespace fleetledger {
 
-/// Whose ledger. `location` is for backends that keep ledgers in places; others ignore it.
+/// Whose ledger. All but `agent` is for backends that keep ledgers in places; others ignore it.
 struct LedgerKey {
   AgentIdentity agent;
   LedgerLocation location = LedgerLocation::automatic;
+  std::chrono::milliseconds own_sampler_period{300'000};  ///< see AgentSettings
 };
 
-[[nodiscard]] inline LedgerKey ledger_of(const Agent& agent) { return {agent.identity, agent.settings.location}; }
+[[nodiscard]] inline LedgerKey ledger_of(const Agent& agent) {
+  return {agent.identity, agent.settings.location, agent.settings.own_sampler_period};
+}
+
+/// Where an agent's samples are, and whether the agent's own sampler writes some too (a row without an interval is one
+/// of its).
+struct LedgerStanding {
+  std::string place;  ///< for people: "/x/resource-ledger.db", "memory"
+  /// Our samples were moved from beside the agent to the central place then, for good, because its sampler was on.
+  std::optional<WallTime> central_since;
+  std::optional<WallTime> other_sampler;  ///< its newest row beside the agent; nothing: it is off
+  bool yielding = false;                  ///< it is on, and therefore we write no samples
+
+  friend bool operator==(const LedgerStanding&, const LedgerStanding&) = default;
+};
+
+/// Whether a row of an agent's own sampler is young enough to say that it is on: within two of its periods (a clock
+/// that was set back makes rows of the future).
+[[nodiscard]] inline bool sampler_is_on(const LedgerKey& ledger, WallTime row, WallTime now) {
+  return std::chrono::abs(now - row) <= 2 * ledger.own_sampler_period;
+}
 
 inline constexpr std::size_t kMostTextBytes = 4096;  ///< longer ones are cut, between two characters
 
@@ -36,10 +58,12 @@ class LedgerStore {
  public:
   virtual ~LedgerStore() = default;
 
-  /// Writes one tick and prunes, whole or not at all. A sample whose (source, ts) is taken gets the next free
-  /// millisecond; a wall clock that was set back moves nothing else. An event whose id is known is left as it is.
-  /// Of a long arrear of old samples a part may be left to the next appends.
-  virtual Result<void> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
+  /// Writes one tick and prunes, whole or not at all; how the ledger stands then. Every sample has an interval. While
+  /// the agent's own sampler is on, the samples go where it does not write: to the central place (automatic), for good,
+  /// with all that we had written; or nowhere (agent), until it is off: yielding. A sample whose (source, ts) is taken
+  /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event whose id is known is
+  /// left as it is. Of a long arrear of old samples a part may be left to the next appends.
+  virtual Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
   /// Rows with ts >= since, by source.
   virtual Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) = 0;
@@ -61,8 +85,8 @@ class LedgerStore {
   /// Events with ts >= since.
   virtual Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) = 0;
 
-  /// Where the ledger is, for people ("/x/resource-ledger.db", "memory"). Touches nothing.
-  [[nodiscard]] virtual std::string describe(const LedgerKey& ledger) const = 0;
+  /// How the ledger stands, without changing anything. What cannot be seen is not said.
+  [[nodiscard]] virtual LedgerStanding standing(const LedgerKey& ledger, WallTime now) = 0;
 
   /// Lets go of what is held open for an agent that is gone. Its rows stay.
   virtual void release(const LedgerKey& ledger) = 0;

@@ -58,7 +58,7 @@ class MemoryStore final : public LedgerStore {
  public:
   explicit MemoryStore(std::size_t most_rows) : most_rows_(std::max<std::size_t>(most_rows, 1)) {}
 
-  Result<void> append(const LedgerKey& key, const AgentTick& tick) override {
+  Result<LedgerStanding> append(const LedgerKey& key, const AgentTick& tick) override {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
     for (const Sample& given : tick.samples) {
@@ -85,7 +85,7 @@ class MemoryStore final : public LedgerStore {
       ledger.event_ids.erase(oldest->first.id);
       ledger.events.erase(oldest);
     }
-    return {};
+    return memory();
   }
 
   Result<LedgerSummary> summary(const LedgerKey& key, WallTime since) override {
@@ -204,11 +204,14 @@ class MemoryStore final : public LedgerStore {
     return report;
   }
 
-  [[nodiscard]] std::string describe(const LedgerKey& /*key*/) const override { return "memory"; }
+  [[nodiscard]] LedgerStanding standing(const LedgerKey& /*key*/, WallTime /*now*/) override { return memory(); }
 
   void release(const LedgerKey& /*key*/) override {}
 
  private:
+  /// Nobody else writes here.
+  static LedgerStanding memory() { return {.place = "memory", .central_since = {}, .other_sampler = {}}; }
+
   const std::size_t most_rows_;
   std::mutex mutex_;
   std::map<std::string, Ledger> ledgers_;  ///< by the agent's path

@@ -115,16 +115,13 @@ std::string file_in(const std::string& folder) { return folder + "/resource-ledg
 
 std::string LedgerPlace::file() const { return file_in(folder); }
 
-LedgerPlace ledger_place(const LedgerKey& ledger, const std::string& central_directory) {
-  switch (ledger.location) {
-    case LedgerLocation::central:
-      return {central_directory, LedgerPlace::Home::made, central_directory + "/" + ledger.agent.id};
-    case LedgerLocation::automatic:
-    case LedgerLocation::agent:
-      break;
-  }
-  const std::string home = ledger.agent.path + "/.instar";
+LedgerPlace own_place(const AgentIdentity& agent) {
+  const std::string home = agent.path + "/.instar";
   return {home, LedgerPlace::Home::found, home + "/server-data"};
+}
+
+LedgerPlace central_place(const AgentIdentity& agent, const std::string& central_directory) {
+  return {central_directory, LedgerPlace::Home::made, central_directory + "/" + agent.id};
 }
 
 Result<std::optional<std::string>> find_ledger(const LedgerPlace& place) {

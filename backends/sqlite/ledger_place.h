@@ -9,7 +9,7 @@
 
 namespace fleetledger {
 
-/// Where one agent's ledger belongs. Nothing says that it is there.
+/// Where a ledger belongs. Nothing says that it is there.
 struct LedgerPlace {
   enum class Home {
     found,  ///< `home` belongs to the agent: without it there is no ledger
@@ -23,8 +23,10 @@ struct LedgerPlace {
   [[nodiscard]] std::string file() const;
 };
 
-/// The one function that decides the place. Touches nothing.
-[[nodiscard]] LedgerPlace ledger_place(const LedgerKey& ledger, const std::string& central_directory);
+/// The agent's own file, which its server may write too; and the one that is ours alone. They touch nothing. Which of
+/// them has the agent's samples: see LedgerHomes.
+[[nodiscard]] LedgerPlace own_place(const AgentIdentity& agent);
+[[nodiscard]] LedgerPlace central_place(const AgentIdentity& agent, const std::string& central_directory);
 
 /// The real path of a ledger; nothing if there is none. Unavailable if its folder is not ours or if it, its -wal, -shm
 /// or -journal is anything but a regular file.

@@ -227,7 +227,7 @@ RateLimitReport read_events(SQLite::Database& database, WallTime since) {
   return report;
 }
 
-/// One attempt by one connection: `read(database, schema)` in one transaction, so that its parts fit together.
+/// One attempt by one connection: `read(connection, schema)` in one transaction, so that its parts fit together.
 template <typename Answer, typename Read>
 Result<Answer> read_once(const std::string& path, LedgerConnection::Access access, std::chrono::milliseconds limit,
                          const Read& read) {
@@ -241,7 +241,7 @@ Result<Answer> read_once(const std::string& path, LedgerConnection::Access acces
     if (!schema) {
       return fail(schema.error());
     }
-    return read((*connection)->database(), *schema);
+    return read(**connection, *schema);
   } catch (const std::exception& thrown) {
     return fail(ledger_error("read", path, thrown));
   }
@@ -258,7 +258,7 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
       return fail(path.error());
     }
     if (!*path) {
-      return Answer();
+      return Result<Answer>();
     }
     const LedgerRest before = look_at_ledger(**path);
     const bool at_rest = before.no_journal && (try_at_rest || before.settled());
@@ -274,7 +274,7 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
 
 }  // namespace
 
-Result<LedgerSummary> LedgerReader::summary(WallTime since) const {
+Result<LedgerSummary> LedgerReader::summary(WallTime since, SummaryCache& summaries) const {
   const auto path = find_ledger(place_);
   if (!path) {
     return fail(path.error());
@@ -284,25 +284,26 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since) const {
   }
   const LedgerRest before = look_at_ledger(**path);
   const bool settled = before.settled();
-  if (auto known = summaries_.find(**path, before, since)) {
+  if (auto known = summaries.find(**path, before, since)) {
     return std::move(*known);
   }
-  auto read = read_ledger<ReadSummary>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
-    return schema.samples ? read_summary(database, schema.own_columns, since) : ReadSummary();
-  });
+  auto read =
+      read_ledger<ReadSummary>(place_, limit_, [since](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples ? read_summary(connection.database(), schema.own_columns, since) : ReadSummary();
+      });
   if (!read) {
     return fail(read.error());
   }
   if (settled && look_at_ledger(**path) == before) {
-    summaries_.keep(**path, before, since, read->oldest, read->summary);
+    summaries.keep(**path, before, since, read->oldest, read->summary);
   }
   return std::move(read->summary);
 }
 
 Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& query) const {
   return read_ledger<std::vector<Sample>>(
-      place_, limit_, [&query](SQLite::Database& database, const LedgerSchema& schema) {
-        return schema.samples ? read_recent(database, schema.own_columns, query) : std::vector<Sample>();
+      place_, limit_, [&query](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples ? read_recent(connection.database(), schema.own_columns, query) : std::vector<Sample>();
       });
 }
 
@@ -311,28 +312,83 @@ Result<std::vector<SourceTrend>> LedgerReader::trend(const TrendQuery& query) co
     return fail(good.error());
   }
   return read_ledger<std::vector<SourceTrend>>(
-      place_, limit_, [&query](SQLite::Database& database, const LedgerSchema& schema) {
-        return schema.samples ? read_trend(database, schema.own_columns, query) : std::vector<SourceTrend>();
+      place_, limit_, [&query](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples ? read_trend(connection.database(), schema.own_columns, query)
+                              : std::vector<SourceTrend>();
       });
 }
 
 Result<std::int64_t> LedgerReader::sample_count() const {
-  return read_ledger<std::int64_t>(place_, limit_, [](SQLite::Database& database, const LedgerSchema& schema) {
-    return schema.samples ? count_samples(database) : 0;
+  return read_ledger<std::int64_t>(place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
+    return schema.samples ? count_samples(connection.database()) : 0;
   });
 }
 
 Result<std::optional<WallTime>> LedgerReader::newest_sample() const {
-  return read_ledger<std::optional<WallTime>>(place_, limit_,
-                                              [](SQLite::Database& database, const LedgerSchema& schema) {
-                                                return schema.samples ? read_newest(database) : std::nullopt;
-                                              });
+  return read_ledger<std::optional<WallTime>>(
+      place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples ? read_newest(connection.database()) : std::nullopt;
+      });
 }
 
 Result<RateLimitReport> LedgerReader::rate_limit_report(WallTime since) const {
-  return read_ledger<RateLimitReport>(place_, limit_, [since](SQLite::Database& database, const LedgerSchema& schema) {
-    return schema.events ? read_events(database, since) : RateLimitReport();
-  });
+  return read_ledger<RateLimitReport>(
+      place_, limit_, [since](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.events ? read_events(connection.database(), since) : RateLimitReport();
+      });
+}
+
+Result<std::optional<WallTime>> LedgerReader::newest_foreign(WallTime since, WallTime until) const {
+  return read_ledger<std::optional<WallTime>>(
+      place_, limit_,
+      [since, until](LedgerConnection& connection, const LedgerSchema& schema) -> std::optional<WallTime> {
+        if (!schema.samples) {
+          return std::nullopt;
+        }
+        SQLite::Statement newest(connection.database(), sql::newest_foreign(schema.own_columns));
+        newest.bind(1, to_ms(since));
+        newest.bind(2, to_ms(until));
+        return newest.executeStep() ? std::optional(from_ms(newest.getColumn(0).getInt64())) : std::nullopt;
+      });
+}
+
+Result<void> LedgerReader::our_samples(const std::function<Result<void>(const std::vector<Sample>&)>& take) const {
+  constexpr std::size_t kAtOnce = 5000;
+  return read_ledger<void>(place_, limit_,
+                           [&take](LedgerConnection& connection, const LedgerSchema& schema) -> Result<void> {
+                             if (!schema.samples || !schema.own_columns) {
+                               return {};
+                             }
+                             SQLite::Statement row(connection.database(), sql::our_samples());
+                             row.bind(1, std::int64_t{sql::kEndOfTime});
+                             std::vector<Sample> samples;
+                             bool more = true;
+                             while (more) {
+                               connection.start_clock();
+                               more = row.executeStep();
+                               if (more) {
+                                 samples.push_back(read_sample(row));
+                               }
+                               if (!samples.empty() && (!more || samples.size() == kAtOnce)) {
+                                 if (auto taken = take(samples); !taken) {
+                                   return taken;
+                                 }
+                                 samples.clear();
+                               }
+                             }
+                             return {};
+                           });
+}
+
+Result<std::optional<WallTime>> LedgerReader::central_since() const {
+  return read_ledger<std::optional<WallTime>>(
+      place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) -> std::optional<WallTime> {
+        if (!schema.marks) {
+          return std::nullopt;
+        }
+        SQLite::Statement mark(connection.database(), sql::kCentralSince);
+        return mark.executeStep() ? std::optional(from_ms(mark.getColumn(0).getInt64())) : std::nullopt;
+      });
 }
 
 }  // namespace fleetledger

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -17,21 +18,26 @@ namespace fleetledger {
 /// works in a folder that we cannot write; if it did change meanwhile, it is read again.
 class LedgerReader {
  public:
-  /// `summaries` must outlive this object.
-  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit, SummaryCache& summaries)
-      : place_(std::move(place)), limit_(limit), summaries_(summaries) {}
+  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit) : place_(std::move(place)), limit_(limit) {}
 
-  [[nodiscard]] Result<LedgerSummary> summary(WallTime since) const;
+  [[nodiscard]] Result<LedgerSummary> summary(WallTime since, SummaryCache& summaries) const;
   [[nodiscard]] Result<std::vector<Sample>> recent_samples(const SampleQuery& query) const;
   [[nodiscard]] Result<std::vector<SourceTrend>> trend(const TrendQuery& query) const;
   [[nodiscard]] Result<std::int64_t> sample_count() const;
   [[nodiscard]] Result<std::optional<WallTime>> newest_sample() const;
   [[nodiscard]] Result<RateLimitReport> rate_limit_report(WallTime since) const;
 
+  /// The newest row of another sampler with since <= ts <= until.
+  [[nodiscard]] Result<std::optional<WallTime>> newest_foreign(WallTime since, WallTime until) const;
+  /// Hands over all samples that we wrote, some thousand at a time; stops at the first Error and returns it. Where the
+  /// file changes while it is read, rows can come twice.
+  [[nodiscard]] Result<void> our_samples(const std::function<Result<void>(const std::vector<Sample>&)>& take) const;
+  /// The mark of LedgerHomes; nothing: there is none.
+  [[nodiscard]] Result<std::optional<WallTime>> central_since() const;
+
  private:
   LedgerPlace place_;
   std::chrono::milliseconds limit_;
-  SummaryCache& summaries_;
 };
 
 }  // namespace fleetledger

@@ -5,6 +5,8 @@
 #include <SQLiteCpp/Transaction.h>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "backends/clean.h"
@@ -45,13 +47,15 @@ struct LedgerWriter::Parts {
         taken(connection->database(), sql::kTaken),
         insert_sample(connection->database(), sql::kInsertSample),
         insert_event(connection->database(), sql::kInsertEvent),
-        prune(connection->database(), sql::kPrune) {}
+        prune(connection->database(), sql::kPrune),
+        newest_foreign(connection->database(), sql::newest_foreign(true)) {}
 
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
   SQLite::Statement taken;
   SQLite::Statement insert_sample;
   SQLite::Statement insert_event;
   SQLite::Statement prune;
+  SQLite::Statement newest_foreign;
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
     taken.tryReset();
@@ -62,10 +66,14 @@ struct LedgerWriter::Parts {
     return found;
   }
 
-  void insert(Sample sample) {
+  void insert_at_free_moment(Sample sample) {
     while (is_taken(sample)) {
       sample.ts += std::chrono::milliseconds{1};
     }
+    insert(sample);
+  }
+
+  void insert(const Sample& sample) {
     const auto count_of = [](const auto& value) { return value ? std::optional(value->count()) : std::nullopt; };
     insert_sample.tryReset();
     insert_sample.bind(1, to_ms(sample.ts));
@@ -93,6 +101,50 @@ struct LedgerWriter::Parts {
     bind_text(insert_event, 8, event.detail);
     insert_event.exec();
     insert_event.tryReset();
+  }
+
+  std::optional<WallTime> find_foreign(WallTime since, WallTime until) {
+    newest_foreign.tryReset();
+    newest_foreign.bind(1, to_ms(since));
+    newest_foreign.bind(2, to_ms(until));
+    std::optional<WallTime> found;
+    if (newest_foreign.executeStep()) {
+      found = WallTime{std::chrono::milliseconds{newest_foreign.getColumn(0).getInt64()}};
+    }
+    newest_foreign.tryReset();
+    return found;
+  }
+
+  void insert(const AgentTick& tick) {
+    for (const Sample& sample : tick.samples) {
+      insert_at_free_moment(clean(sample));
+    }
+    for (const RateLimitEvent& event : tick.events) {
+      insert(clean(event));
+    }
+    if (tick.prune_samples_before) {
+      prune_some(*tick.prune_samples_before);
+    }
+  }
+
+  /// Runs `work` in a transaction that nobody else's writing comes into; what it returns, if that was committed.
+  template <typename Work>
+  Result<std::invoke_result_t<Work>> in_transaction(std::string_view doing, const Work& work) {
+    connection->start_clock();
+    try {
+      SQLite::Transaction transaction(connection->database(), SQLite::TransactionBehavior::IMMEDIATE);
+      if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+        work();
+        transaction.commit();
+        return {};
+      } else {
+        auto result = work();
+        transaction.commit();
+        return result;
+      }
+    } catch (const std::exception& thrown) {
+      return fail(ledger_error(doing, connection->path(), thrown));
+    }
   }
 
   std::int64_t prune_some(WallTime cutoff) {
@@ -137,24 +189,37 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
 bool LedgerWriter::moved() const { return parts_->connection->moved(); }
 
 Result<void> LedgerWriter::append(const AgentTick& tick) {
-  LedgerConnection& connection = *parts_->connection;
-  connection.start_clock();
-  try {
-    SQLite::Transaction transaction(connection.database(), SQLite::TransactionBehavior::IMMEDIATE);
-    for (const Sample& sample : tick.samples) {
-      parts_->insert(clean(sample));
+  return parts_->in_transaction("append to", [&] { parts_->insert(tick); });
+}
+
+Result<std::optional<WallTime>> LedgerWriter::append_unless_foreign(const AgentTick& tick, WallTime since,
+                                                                    WallTime until) {
+  return parts_->in_transaction("append to", [&] {
+    auto foreign = parts_->find_foreign(since, until);
+    if (!foreign) {
+      parts_->insert(tick);
     }
-    for (const RateLimitEvent& event : tick.events) {
-      parts_->insert(clean(event));
+    return foreign;
+  });
+}
+
+Result<void> LedgerWriter::copy(const std::vector<Sample>& samples) {
+  return parts_->in_transaction("copy to", [&] {
+    for (const Sample& sample : samples) {
+      if (!parts_->is_taken(sample)) {
+        parts_->insert(sample);
+      }
     }
-    if (tick.prune_samples_before) {
-      parts_->prune_some(*tick.prune_samples_before);
-    }
-    transaction.commit();
-    return {};
-  } catch (const std::exception& thrown) {
-    return fail(ledger_error("append to", connection.path(), thrown));
-  }
+  });
+}
+
+Result<void> LedgerWriter::mark_central(WallTime since) {
+  return parts_->in_transaction("copy to", [&] {
+    make_marks(*parts_->connection);
+    SQLite::Statement mark(parts_->connection->database(), sql::kSetCentralSince);
+    mark.bind(1, to_ms(since));
+    mark.exec();
+  });
 }
 
 Result<std::int64_t> LedgerWriter::prune_older_than(WallTime cutoff) {

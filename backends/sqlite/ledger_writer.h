@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "backends/sqlite/ledger_place.h"
 #include "core/result.h"
@@ -22,8 +24,15 @@ class LedgerWriter {
   /// The ledger was deleted or replaced since it was opened: what is written here would be lost.
   [[nodiscard]] bool moved() const;
 
-  /// As LedgerStore::append and prune_older_than.
+  /// As LedgerStore::append and prune_older_than, in this place.
   Result<void> append(const AgentTick& tick);
+  /// The same unless there is a row of another sampler with since <= ts <= until: then nothing is written, and the
+  /// newest such row's time comes back. Nothing comes between the look and the writing.
+  Result<std::optional<WallTime>> append_unless_foreign(const AgentTick& tick, WallTime since, WallTime until);
+  /// Writes samples as they are, whole or not at all; those whose (source, ts) is there already are left out.
+  Result<void> copy(const std::vector<Sample>& samples);
+  /// The mark of LedgerHomes. One that is there stays as it is.
+  Result<void> mark_central(WallTime since);
   Result<std::int64_t> prune_older_than(WallTime cutoff);
 
  private:

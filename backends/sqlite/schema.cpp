@@ -20,6 +20,9 @@ constexpr std::array<std::string_view, 8> kEventColumns{"id",          "ts",    
                                                         "account_key", "session_name", "reason", "detail"};
 constexpr std::array<std::string_view, 3> kOwnColumns{"fl_cpu_us", "fl_interval_us", "fl_processes"};
 
+constexpr std::string_view kMarks = "fleetledger_marks";
+constexpr std::array<std::string_view, 2> kMarkColumns{"name", "value"};
+
 constexpr const char* kCreateTables =
     "CREATE TABLE IF NOT EXISTS resource_samples (ts INTEGER NOT NULL, source TEXT NOT NULL, pid INTEGER,"
     " cpu_percent REAL NOT NULL DEFAULT 0, rss_bytes INTEGER NOT NULL DEFAULT 0, heap_used_bytes INTEGER);"
@@ -30,11 +33,13 @@ constexpr const char* kCreateIndexes =
     "CREATE INDEX IF NOT EXISTS idx_rs_source_ts ON resource_samples (source, ts);"
     "CREATE INDEX IF NOT EXISTS idx_rle_ts ON rate_limit_events (ts);"
     "CREATE INDEX IF NOT EXISTS idx_rle_kind_ts ON rate_limit_events (kind, ts);"
-    "CREATE INDEX IF NOT EXISTS idx_rle_source_ts ON rate_limit_events (source, ts)";
+    "CREATE INDEX IF NOT EXISTS idx_rle_source_ts ON rate_limit_events (source, ts);"
+    "CREATE INDEX IF NOT EXISTS fleetledger_foreign ON resource_samples (ts) WHERE fl_interval_us IS NULL";
 constexpr const char* kCountIndexes =
     "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN"
-    " ('idx_rs_ts', 'idx_rs_source_ts', 'idx_rle_ts', 'idx_rle_kind_ts', 'idx_rle_source_ts')";
-constexpr int kIndexes = 5;
+    " ('idx_rs_ts', 'idx_rs_source_ts', 'idx_rle_ts', 'idx_rle_kind_ts', 'idx_rle_source_ts',"
+    " 'fleetledger_foreign')";
+constexpr int kIndexes = 6;
 
 using Columns = std::set<std::string, std::less<>>;
 
@@ -97,10 +102,15 @@ Result<LedgerSchema> read_schema(LedgerConnection& connection) {
     if (!events) {
       return fail(events.error());
     }
+    const auto marks = read_table(connection, kMarks, kMarkColumns);
+    if (!marks) {
+      return fail(marks.error());
+    }
     return LedgerSchema{.samples = !samples->empty(),
                         .events = !events->empty(),
                         .own_columns = has_all(*samples, kOwnColumns),
-                        .indexes = connection.database().execAndGet(kCountIndexes).getInt() == kIndexes};
+                        .indexes = connection.database().execAndGet(kCountIndexes).getInt() == kIndexes,
+                        .marks = !marks->empty()};
   } catch (const std::exception& thrown) {
     return fail(ledger_error("open", connection.path(), thrown));
   }
@@ -126,6 +136,11 @@ Result<void> complete_schema(LedgerConnection& connection) {
   } catch (const std::exception& thrown) {
     return fail(ledger_error("prepare", connection.path(), thrown));
   }
+}
+
+void make_marks(LedgerConnection& connection) {
+  connection.database().exec(
+      "CREATE TABLE IF NOT EXISTS fleetledger_marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL)");
 }
 
 }  // namespace fleetledger

@@ -10,7 +10,8 @@ struct LedgerSchema {
   bool samples = false;      ///< the table of samples is there, with upstream's columns
   bool events = false;       ///< likewise of events
   bool own_columns = false;  ///< and ours: fl_cpu_us, fl_interval_us, fl_processes
-  bool indexes = false;      ///< all of upstream's
+  bool indexes = false;      ///< all of upstream's, and ours: of the rows that other samplers wrote
+  bool marks = false;        ///< the table of our marks is there
 
   [[nodiscard]] bool complete() const { return samples && events && own_columns && indexes; }
 };
@@ -19,8 +20,11 @@ struct LedgerSchema {
 /// table has a trigger or lacks a column of upstream's.
 [[nodiscard]] Result<LedgerSchema> read_schema(LedgerConnection& connection);
 
-/// Makes what is missing: upstream's tables and indexes under upstream's names, so that upstream finds them made, and
-/// our nullable columns. In one transaction, so that it does not matter who else is at it.
+/// Makes what is missing: upstream's tables and indexes under upstream's names, so that upstream finds them made, our
+/// nullable columns, our index. In one transaction, so that it does not matter who else is at it.
 [[nodiscard]] Result<void> complete_schema(LedgerConnection& connection);
+
+/// Makes the table of our marks: a name and a number each. For use in a transaction; throws.
+void make_marks(LedgerConnection& connection);
 
 }  // namespace fleetledger

@@ -1,11 +1,13 @@
 #include "backends/sqlite/sqlite_store.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <type_traits>
 #include <utility>
 
 #include "backends/backends.h"
+#include "backends/sqlite/ledger_homes.h"
 #include "backends/sqlite/ledger_place.h"
 #include "backends/sqlite/ledger_reader.h"
 #include "backends/sqlite/ledger_writer.h"
@@ -15,60 +17,182 @@ namespace {
 
 class SqliteStore final : public LedgerStore {
  public:
-  explicit SqliteStore(StoreOptions options) : options_(std::move(options)) {}
+  explicit SqliteStore(StoreOptions options)
+      : options_(std::move(options)), homes_(options_.central_directory, options_.limit) {}
 
-  Result<void> append(const LedgerKey& ledger, const AgentTick& tick) override {
-    return write(ledger, [&tick](LedgerWriter& writer) { return writer.append(tick); });
+  Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) override {
+    auto home = homes_.find(ledger);
+    if (!home) {
+      return fail(home.error());
+    }
+    if (home->shared && !tick.samples.empty()) {
+      const WallTime now = newest_ts(tick);
+      const auto foreign = append_unless_foreign(ledger, home->place, tick, now);
+      if (!foreign) {
+        return fail(foreign.error());
+      }
+      remember(ledger, {now, *foreign});
+      if (!*foreign) {
+        return standing_of(ledger, *home, std::nullopt);
+      }
+      forget(home->place.file());
+      if (ledger.location == LedgerLocation::agent) {
+        return yield(ledger, *home, tick, *foreign);
+      }
+      home =
+          write(homes_.central(ledger.agent), [&](LedgerWriter& writer) { return homes_.move(ledger, writer, now); });
+      if (!home) {
+        return fail(home.error());
+      }
+    }
+    if (auto written = write(home->place, [&tick](LedgerWriter& writer) { return writer.append(tick); }); !written) {
+      return fail(written.error());
+    }
+    return standing_of(ledger, *home,
+                       tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)));
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
-    return reader(ledger).summary(since);
+    return read(ledger, [&](const LedgerReader& reader) { return reader.summary(since, summaries_); });
   }
 
   Result<std::vector<Sample>> recent_samples(const LedgerKey& ledger, const SampleQuery& query) override {
-    return reader(ledger).recent_samples(query);
+    return read(ledger, [&](const LedgerReader& reader) { return reader.recent_samples(query); });
   }
 
   Result<std::vector<SourceTrend>> trend(const LedgerKey& ledger, const TrendQuery& query) override {
-    return reader(ledger).trend(query);
+    return read(ledger, [&](const LedgerReader& reader) { return reader.trend(query); });
   }
 
-  Result<std::int64_t> sample_count(const LedgerKey& ledger) override { return reader(ledger).sample_count(); }
+  Result<std::int64_t> sample_count(const LedgerKey& ledger) override {
+    return read(ledger, [](const LedgerReader& reader) { return reader.sample_count(); });
+  }
 
   Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) override {
-    return reader(ledger).newest_sample();
+    return read(ledger, [](const LedgerReader& reader) { return reader.newest_sample(); });
   }
 
   Result<std::int64_t> prune_older_than(const LedgerKey& ledger, WallTime cutoff) override {
-    const auto there = find_ledger(place(ledger));
+    const auto home = homes_.find(ledger);
+    if (!home) {
+      return fail(home.error());
+    }
+    const auto there = find_ledger(home->place);
     if (!there) {
       return fail(there.error());
     }
     if (!*there) {
       return 0;
     }
-    return write(ledger, [cutoff](LedgerWriter& writer) { return writer.prune_older_than(cutoff); });
+    return write(home->place, [cutoff](LedgerWriter& writer) { return writer.prune_older_than(cutoff); });
   }
 
   Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) override {
-    return reader(ledger).rate_limit_report(since);
+    return read(ledger, [&](const LedgerReader& reader) { return reader.rate_limit_report(since); });
   }
 
-  [[nodiscard]] std::string describe(const LedgerKey& ledger) const override { return place(ledger).file(); }
+  [[nodiscard]] LedgerStanding standing(const LedgerKey& ledger, WallTime now) override {
+    const auto home = homes_.find(ledger);
+    // Only the central file can keep it from being known.
+    return standing_of(ledger, home ? *home : LedgerHomes::Home{.place = homes_.central(ledger.agent)},
+                       look(ledger, now));
+  }
 
-  void release(const LedgerKey& ledger) override { forget(place(ledger).file()); }
+  void release(const LedgerKey& ledger) override {
+    forget(own_place(ledger.agent).file());
+    forget(homes_.central(ledger.agent).file());
+    const std::lock_guard lock(mutex_);
+    looks_.erase(ledger.agent.id);
+  }
 
  private:
-  [[nodiscard]] LedgerPlace place(const LedgerKey& ledger) const {
-    return ledger_place(ledger, options_.central_directory);
+  /// What a look for the rows of the agent's own sampler found.
+  struct Look {
+    std::optional<WallTime> at;
+    std::optional<WallTime> newest;
+  };
+
+  static WallTime newest_ts(const AgentTick& tick) {
+    const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
+    return std::max_element(tick.samples.begin(), tick.samples.end(), older)->ts;
   }
 
-  [[nodiscard]] LedgerReader reader(const LedgerKey& ledger) { return {place(ledger), options_.limit, summaries_}; }
+  static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
+                                    std::optional<WallTime> other) {
+    return {.place = home.place.file(),
+            .central_since = home.central_since,
+            .other_sampler = other,
+            .yielding = other && ledger.location == LedgerLocation::agent};
+  }
 
-  /// Runs `work` with the ledger's writer, which nobody else has meanwhile.
+  /// As LedgerWriter's. A file that is not open yet is looked at first, so that one that another sampler writes is left
+  /// as it is.
+  Result<std::optional<WallTime>> append_unless_foreign(const LedgerKey& ledger, const LedgerPlace& place,
+                                                        const AgentTick& tick, WallTime now) {
+    const auto around = 2 * ledger.own_sampler_period;
+    if (!is_open(place.file())) {
+      auto foreign = LedgerReader(place, options_.limit).newest_foreign(now - around, now + around);
+      if (!foreign || *foreign) {
+        return foreign;
+      }
+    }
+    return write(place,
+                 [&](LedgerWriter& writer) { return writer.append_unless_foreign(tick, now - around, now + around); });
+  }
+
+  /// Events are nobody's but ours to write, whoever samples.
+  Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
+                               std::optional<WallTime> other) {
+    if (!tick.events.empty()) {
+      const AgentTick events{.samples = {}, .events = tick.events, .prune_samples_before = {}};
+      if (auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events); }); !written) {
+        return fail(written.error());
+      }
+    }
+    return standing_of(ledger, home, other);
+  }
+
+  /// The newest row of the agent's own sampler, if that is on; nothing also if its file cannot be read.
+  std::optional<WallTime> look(const LedgerKey& ledger, WallTime now) const {
+    const auto around = 2 * ledger.own_sampler_period;
+    const auto newest =
+        LedgerReader(own_place(ledger.agent), options_.limit).newest_foreign(now - around, now + around);
+    return newest.value_or(std::nullopt);
+  }
+
+  /// The same for every tick of a ledger in which the answer changes nothing: looks once in a period.
+  std::optional<WallTime> look_now_and_then(const LedgerKey& ledger, WallTime now) {
+    Look last = recall(ledger);
+    if (!last.at || std::chrono::abs(now - *last.at) >= ledger.own_sampler_period) {
+      last = {now, look(ledger, now)};
+      remember(ledger, last);
+    }
+    return last.newest;
+  }
+
+  Look recall(const LedgerKey& ledger) {
+    const std::lock_guard lock(mutex_);
+    const auto found = looks_.find(ledger.agent.id);
+    return found == looks_.end() ? Look{} : found->second;
+  }
+
+  void remember(const LedgerKey& ledger, Look look) {
+    const std::lock_guard lock(mutex_);
+    looks_[ledger.agent.id] = look;
+  }
+
+  template <typename Read>
+  std::invoke_result_t<Read, const LedgerReader&> read(const LedgerKey& ledger, const Read& read) {
+    auto home = homes_.find(ledger);
+    if (!home) {
+      return fail(home.error());
+    }
+    return read(LedgerReader(std::move(home->place), options_.limit));
+  }
+
+  /// Runs `work` with the writer of the place, which nobody else has meanwhile.
   template <typename Work>
-  std::invoke_result_t<Work, LedgerWriter&> write(const LedgerKey& ledger, const Work& work) {
-    const LedgerPlace where = place(ledger);
+  std::invoke_result_t<Work, LedgerWriter&> write(const LedgerPlace& where, const Work& work) {
     std::unique_ptr<LedgerWriter> writer = take(where.file());
     if (writer && writer->moved()) {
       writer.reset();
@@ -88,6 +212,12 @@ class SqliteStore final : public LedgerStore {
       forget(where.file());
     }
     return result;
+  }
+
+  bool is_open(const std::string& file) {
+    const std::lock_guard lock(mutex_);
+    const auto found = writers_.find(file);
+    return found != writers_.end() && found->second;
   }
 
   /// The writer that is kept for a file, whose place stays reserved; nullptr if there is none.
@@ -113,8 +243,10 @@ class SqliteStore final : public LedgerStore {
   }
 
   const StoreOptions options_;
+  LedgerHomes homes_;
   SummaryCache summaries_;
   std::mutex mutex_;
+  std::map<std::string, Look> looks_;                             ///< by agent id
   std::map<std::string, std::unique_ptr<LedgerWriter>> writers_;  ///< by file; nullptr while it is at work
 };
 

@@ -30,6 +30,11 @@ inline constexpr const char* kCount = "SELECT count(*) FROM resource_samples";
 /// Bound: end of time.
 inline constexpr const char* kNewest = "SELECT ts FROM resource_samples WHERE ts < ?1 ORDER BY ts DESC LIMIT 1";
 
+/// When an agent's samples began to be in the central file. Bound: the moment.
+inline constexpr const char* kSetCentralSince =
+    "INSERT OR IGNORE INTO fleetledger_marks (name, value) VALUES ('central-since', ?1)";
+inline constexpr const char* kCentralSince = "SELECT value FROM fleetledger_marks WHERE name = 'central-since'";
+
 /// The sources are found one by one along the (source, ts) index. Bound: the one before.
 inline constexpr const char* kNextSource =
     "SELECT source FROM resource_samples WHERE source > ?1 AND source < x'' ORDER BY source LIMIT 1";
@@ -49,6 +54,19 @@ inline constexpr const char* kEvents =
 [[nodiscard]] inline std::string sample_columns(bool own_columns) {
   return std::string("ts, source, pid, cpu_percent, rss_bytes, heap_used_bytes, ") +
          (own_columns ? "fl_cpu_us, fl_interval_us, fl_processes" : "NULL, NULL, NULL");
+}
+
+/// The newest row of another sampler. Bound: since, until (inclusive).
+[[nodiscard]] inline std::string newest_foreign(bool own_columns) {
+  return std::string("SELECT ts FROM resource_samples WHERE ") + (own_columns ? "fl_interval_us IS NULL AND " : "") +
+         "ts >= ?1 AND ts <= ?2 ORDER BY ts DESC LIMIT 1";
+}
+
+/// What we wrote, among the rows of another sampler, in the order in which it lies there.
+[[nodiscard]] inline std::string our_samples() {
+  return "SELECT " + sample_columns(true) +
+         " FROM resource_samples WHERE fl_interval_us IS NOT NULL AND typeof(ts) = 'integer' AND ts < ?1"
+         " AND typeof(source) = 'text'";
 }
 
 /// Newest first. Bound: source, since, end.

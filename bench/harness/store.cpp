@@ -175,8 +175,8 @@ StoreCost measure() {
   const WallTime now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   for (const auto& key : {ledger, written, bare_written}) expect(fill_ledger(**store, key, now));
   (*store)->release(bare_written);
-  Bare bare((*store)->describe(ledger));
-  Bare bare_writer((*store)->describe(bare_written));
+  Bare bare((*store)->standing(ledger, {}).place);
+  Bare bare_writer((*store)->standing(bare_written, {}).place);
 
   const WallTime hour_ago = now - std::chrono::hours{1};
   const WallTime week_ago = now - std::chrono::days{kLedgerDays};
@@ -214,7 +214,7 @@ StoreCost measure() {
 Result<void> fill_ledger(LedgerStore& store, const LedgerKey& ledger, WallTime until) {
   constexpr auto kMinutes = std::chrono::duration_cast<std::chrono::minutes>(std::chrono::days{kLedgerDays});
   for (auto ago = kMinutes - kStep; ago >= kStep * 0; ago -= kStep) {
-    if (auto written = store.append(ledger, made_tick(until - ago)); !written) return written;
+    if (auto written = store.append(ledger, made_tick(until - ago)); !written) return fail(written.error());
   }
   return {};
 }

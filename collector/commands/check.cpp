@@ -82,7 +82,7 @@ Findings find_out(const Setup& setup) {
     Finding finding{&agent, {agent.state(), agent.reason}, {}, access.refusal(at), agent.remarks};
     if (store) {
       finding.status = status_with_ledger(agent, *store);
-      finding.ledger = store->describe(ledger_of(agent));
+      finding.ledger = store->standing(ledger_of(agent), system_clock().wall()).place;
     }
     const auto [first, last] = refused.equal_range(agent.identity.id);
     std::for_each(first, last, [&](const auto& entry) { finding.remarks.push_back(entry.second); });

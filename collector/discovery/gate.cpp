@@ -8,6 +8,10 @@
 namespace fleetledger {
 namespace {
 
+/// What an agent's own sampler does where its config says nothing.
+constexpr std::chrono::milliseconds kUpstreamInterval{60'000};
+constexpr std::chrono::milliseconds kUpstreamIdleInterval{300'000};
+
 std::string_view why_no_development_agent(Flag flag) {
   switch (flag) {
     case Flag::absent:
@@ -64,6 +68,9 @@ Decision decide(const AgentOverride* own, const AgentConfig* config, const Agent
                decision.remarks);
   set_interval("idleSampleIntervalMs", operators.idle_sample_interval, agents.idle_sample_interval,
                decision.settings.idle_sample_interval, decision.remarks);
+  decision.settings.own_sampler_period =
+      std::max({agents.sample_interval.value_or(kUpstreamInterval),
+                agents.idle_sample_interval.value_or(kUpstreamIdleInterval), kShortestAgentInterval});
   if (operators.retention) {
     decision.settings.retention = *operators.retention;
   } else if (agents.retention) {

@@ -30,7 +30,7 @@ void with_every_backend(const Check& check) {
       DYNAMIC_SECTION(backend.name << ", " << to_string(location)) {
         const Host host;
         const auto store = host.store(backend.name);
-        check(*store, host.agent("echo", location));
+        check(*store, with_no_other_sampler(host.agent("echo", location)));
       }
     }
   }
@@ -65,7 +65,7 @@ TEST_CASE("a ledger that does not exist reads as an empty one and is not made by
     CHECK(must(store.prune_older_than(ledger, at(kNoon))) == 0);
     CHECK(must(store.rate_limit_report(ledger, at(0))).total == 0);
     store.release(ledger);
-    CHECK_FALSE(std::filesystem::exists(store.describe(ledger)));
+    CHECK_FALSE(std::filesystem::exists(place_of(store, ledger)));
   });
 }
 
@@ -615,8 +615,9 @@ TEST_CASE("through a random life every backend says what the memory backend says
         options.open_ledgers = 2;
         const auto store = must(backend.open(options));
         const auto oracle = must(open_store("memory", host.options()));
-        const std::vector<LedgerKey> ledgers{host.agent("a"), host.agent("b", LedgerLocation::central),
-                                             host.agent("c", LedgerLocation::automatic)};
+        const std::vector<LedgerKey> ledgers{with_no_other_sampler(host.agent("a")),
+                                             with_no_other_sampler(host.agent("b", LedgerLocation::central)),
+                                             with_no_other_sampler(host.agent("c", LedgerLocation::automatic))};
         RandomLife life(seed);
         for (int step = 0; step < 300; ++step) {
           const LedgerKey& ledger = ledgers[static_cast<std::size_t>(life.number(0, 2))];

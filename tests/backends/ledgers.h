@@ -57,6 +57,16 @@ T must(Result<T> result) {
   }
 }
 
+/// Where a ledger is: its file, of the SQLite store.
+inline std::string place_of(LedgerStore& store, const LedgerKey& ledger) { return store.standing(ledger, {}).place; }
+
+/// The same ledger for tests that write rows without an interval, as if another sampler had: no row is young enough to
+/// say that it is on.
+inline LedgerKey with_no_other_sampler(LedgerKey ledger) {
+  ledger.own_sampler_period = std::chrono::milliseconds{-1};
+  return ledger;
+}
+
 /// Folders of agents on disk and a place for central ledgers, all gone at the end.
 class Host {
  public:

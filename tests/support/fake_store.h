@@ -14,19 +14,20 @@ class FakeStore final : public LedgerStore {
  public:
   std::map<std::string, std::vector<AgentTick>> written;
   std::map<std::string, int> released;
+  std::map<std::string, LedgerStanding> standings;  ///< what is said of a ledger, but for its place
   int appends = 0;
   /// Asked before each append; an Error is returned instead of writing.
   std::function<Result<void>(const LedgerKey&)> before_append;
 
-  Result<void> append(const LedgerKey& ledger, const AgentTick& tick) override {
+  Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) override {
     ++appends;
     if (before_append) {
       if (auto allowed = before_append(ledger); !allowed) {
-        return allowed;
+        return fail(allowed.error());
       }
     }
     written[ledger.agent.id].push_back(tick);
-    return {};
+    return standing(ledger, {});
   }
   Result<LedgerSummary> summary(const LedgerKey&, WallTime) override { return LedgerSummary{}; }
   Result<std::vector<Sample>> recent_samples(const LedgerKey&, const SampleQuery&) override {
@@ -39,7 +40,11 @@ class FakeStore final : public LedgerStore {
   Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return std::optional<WallTime>{}; }
   Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return 0; }
   Result<RateLimitReport> rate_limit_report(const LedgerKey&, WallTime) override { return RateLimitReport{}; }
-  [[nodiscard]] std::string describe(const LedgerKey& ledger) const override { return "fake:" + ledger.agent.id; }
+  [[nodiscard]] LedgerStanding standing(const LedgerKey& ledger, WallTime /*now*/) override {
+    LedgerStanding made = standings[ledger.agent.id];
+    made.place = "fake:" + ledger.agent.id;
+    return made;
+  }
   void release(const LedgerKey& ledger) override { ++released[ledger.agent.id]; }
 };
 

@@ -1,9 +1,15 @@
 // Another process at a ledger, for tests that need one.
 //   ledger_peer plain FILE COUNT       COUNT times: opens the file, writes a sample, closes it
 //   ledger_peer store AGENT_PATH       appends ticks through our store until it is killed; a '.' per committed tick
+//   ledger_peer sampler FILE TS STEP   is an agent's own sampler: opens the file once, writes three rows a tick with
+//                                      moments from TS on in steps of STEP ms, prunes; a '.' per committed tick
+//   ledger_peer move AGENT_PATH CENTRAL TS N    appends a tick at TS through our store, place "automatic"; is killed
+//                                      when SQLite is about to run its Nth statement. Ends with 0 if that never came
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <sqlite3.h>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -30,6 +36,7 @@ int write_for_ever(const std::string& agent_path) {
       Sample sample;
       sample.ts = WallTime{std::chrono::milliseconds{ts}};
       sample.source = source;
+      sample.interval = Micros{1000};
       tick.samples.push_back(sample);
     }
     const auto done = (*store)->append(ledger, tick);
@@ -43,6 +50,49 @@ int write_for_ever(const std::string& agent_path) {
   }
 }
 
+int sample_for_ever(const std::string& file, std::int64_t ts, std::int64_t step) {
+  PlainDatabase database(file);
+  database.run(kUpstreamSchema);
+  for (;; ts += step) {
+    database.run("BEGIN;" + upstream_insert(ts, "agent-server") + upstream_insert(ts, "session:x") +
+                 upstream_insert(ts, "aggregate", "0") + "COMMIT;");
+    database.run("DELETE FROM resource_samples WHERE ts < " + std::to_string(ts - kUpstreamRetentionMs));
+    if (::write(STDOUT_FILENO, ".", 1) != 1) {
+      return 1;
+    }
+  }
+}
+
+std::int64_t statements_left = 0;
+
+int die_in_time(unsigned /*type*/, void* /*context*/, void* /*statement*/, void* /*text*/) {
+  if (--statements_left == 0) {
+    ::kill(::getpid(), SIGKILL);
+  }
+  return 0;
+}
+
+int watch_statements(sqlite3* database, const char** /*error*/, const sqlite3_api_routines* /*api*/) {
+  return sqlite3_trace_v2(database, SQLITE_TRACE_STMT, die_in_time, nullptr);
+}
+
+int move_until_killed(const std::string& agent_path, const std::string& central, std::int64_t ts, std::int64_t left) {
+  statements_left = left;
+  sqlite3_auto_extension(reinterpret_cast<void (*)()>(watch_statements));
+  const auto store = open_store("sqlite", {.central_directory = central});
+  const LedgerKey ledger{{agent_id("peer", agent_path), "peer", agent_path}, LedgerLocation::automatic};
+  Sample sample;
+  sample.ts = WallTime{std::chrono::milliseconds{ts}};
+  sample.source = kServerSource;
+  sample.interval = Micros{1000};
+  const auto done = (*store)->append(ledger, {.samples = {sample}, .events = {}, .prune_samples_before = {}});
+  if (!done) {
+    std::fprintf(stderr, "%s\n", done.error().text.c_str());
+    return 1;
+  }
+  return done->central_since ? 0 : 3;
+}
+
 }  // namespace
 }  // namespace fleetledger::test
 
@@ -51,6 +101,13 @@ int main(int count, char** arguments) {
     const std::string_view what = count > 2 ? arguments[1] : "";
     if (what == "plain" && count == 4) {
       return fleetledger::test::write_plainly(arguments[2], std::atoi(arguments[3]));
+    }
+    if (what == "sampler" && count == 5) {
+      return fleetledger::test::sample_for_ever(arguments[2], std::atoll(arguments[3]), std::atoll(arguments[4]));
+    }
+    if (what == "move" && count == 6) {
+      return fleetledger::test::move_until_killed(arguments[2], arguments[3], std::atoll(arguments[4]),
+                                                  std::atoll(arguments[5]));
     }
     if (what == "store") {
       return fleetledger::test::write_for_ever(arguments[2]);

@@ -61,6 +61,9 @@ inline constexpr const char* kUpstreamSchema =
     "CREATE INDEX IF NOT EXISTS idx_rs_ts ON resource_samples (ts);"
     "CREATE INDEX IF NOT EXISTS idx_rs_source_ts ON resource_samples (source, ts);";
 
+/// How long that software keeps samples where its config says nothing.
+inline constexpr long long kUpstreamRetentionMs = 7LL * 24 * 60 * 60 * 1000;
+
 /// How that software writes one sample.
 inline std::string upstream_insert(long long ts, const std::string& source, const std::string& pid = "42") {
   return "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, heap_used_bytes) VALUES (" +

@@ -85,7 +85,7 @@ TEST_CASE("what is no ledger is refused with a reason and becomes one once it is
       const auto store = host.store();
       const LedgerKey ledger = host.agent("echo");
       const LedgerKey neighbour = host.agent("neighbour");
-      const std::string file = store->describe(ledger) + obstacle.file_suffix;
+      const std::string file = place_of(*store, ledger) + obstacle.file_suffix;
       fs::create_directories(fs::path(file).parent_path());
       obstacle.put(file);
       const bool regular = fs::is_regular_file(fs::symlink_status(file));
@@ -114,11 +114,11 @@ TEST_CASE("a damaged page is a reason to refuse the ledger, never to delete it")
       many.samples.push_back(sample(kNoon + index, "a"));
     }
     must(store->append(ledger, many));
-    root = std::stol(PlainDatabase(store->describe(ledger))
+    root = std::stol(PlainDatabase(place_of(*store, ledger))
                          .value("SELECT rootpage FROM sqlite_master WHERE name = 'resource_samples'"));
   }
   const auto store = host.store();
-  const std::string file = store->describe(ledger);
+  const std::string file = place_of(*store, ledger);
   {
     std::fstream page(file, std::ios::binary | std::ios::in | std::ios::out);
     page.seekp((root - 1) * 4096);
@@ -192,7 +192,7 @@ TEST_CASE("a value too large to be handled is a reason, not a load") {
   const auto store = host.store();
   const LedgerKey ledger = host.agent("echo");
   must(store->append(ledger, tick({sample(kNoon, "a")}, {event(kNoon, 1)})));
-  PlainDatabase(store->describe(ledger)).run("UPDATE rate_limit_events SET detail = zeroblob(50000000)");
+  PlainDatabase(place_of(*store, ledger)).run("UPDATE rate_limit_events SET detail = zeroblob(50000000)");
   const auto read = store->rate_limit_report(ledger, at(0));
   REQUIRE_FALSE(read.has_value());
   CHECK_THAT(read.error().text, Contains("too large"));
@@ -246,7 +246,7 @@ TEST_CASE("a folder that cannot be written refuses writes, and gives its rows to
     CHECK(written.error().kind == Error::Kind::unavailable);
     CHECK_THAT(written.error().text, Contains("cannot be"));
   }
-  fs::last_write_time(store->describe(ledger), fs::file_time_type::clock::now() - std::chrono::hours{1});
+  fs::last_write_time(place_of(*store, ledger), fs::file_time_type::clock::now() - std::chrono::hours{1});
   {
     const ReadOnlyFolder locked(folder);
     CHECK(must(store->sample_count(ledger)) == 1);  // at rest
@@ -269,8 +269,8 @@ TEST_CASE("where rows wait in a -wal that cannot be read without writing, they a
   writer.kill();
   const std::int64_t rows = must(store->sample_count(ledger));
   REQUIRE(rows >= 60);
-  REQUIRE(fs::file_size(store->describe(ledger) + "-wal") > 0);
-  fs::remove(store->describe(ledger) + "-shm");
+  REQUIRE(fs::file_size(place_of(*store, ledger) + "-wal") > 0);
+  fs::remove(place_of(*store, ledger) + "-shm");
   const ReadOnlyFolder locked(ledger.agent.path + "/.instar/server-data");
   if (!locked) {
     WARN("skipped: root may not mount here, and modes do not bind it");
@@ -310,7 +310,7 @@ TEST_CASE("on a full disk an append fails whole and works again once there is ro
     big.samples.push_back(sample(kNoon, "session:" + std::to_string(index)));
   }
   std::int64_t written = 0;
-  Result<void> last{};
+  Result<LedgerStanding> last{};
   for (int index = 0; index < 200 && last; ++index) {
     last = store->append(ledger, big);
     written += last ? 100 : 0;
@@ -323,7 +323,7 @@ TEST_CASE("on a full disk an append fails whole and works again once there is ro
   REQUIRE(::mount("none", folder.c_str(), "tmpfs", MS_REMOUNT, "size=4m") == 0);
   must(store->append(ledger, big));
   CHECK(must(store->sample_count(ledger)) == written + 100);
-  CHECK(PlainDatabase(store->describe(ledger)).value("PRAGMA integrity_check") == "ok");
+  CHECK(PlainDatabase(place_of(*store, ledger)).value("PRAGMA integrity_check") == "ok");
 }
 
 TEST_CASE("where the system refuses to let the file grow an append fails whole and works again afterwards") {
@@ -335,7 +335,7 @@ TEST_CASE("where the system refuses to let the file grow an append fails whole a
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   rlimit tight = before;
-  tight.rlim_cur = fs::file_size(store->describe(ledger) + "-wal");
+  tight.rlim_cur = fs::file_size(place_of(*store, ledger) + "-wal");
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &tight) == 0);
   const auto refused = store->append(ledger, tick({sample(kNoon, "a"), sample(kNoon, "b")}));
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);

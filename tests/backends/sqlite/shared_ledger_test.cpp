@@ -20,7 +20,7 @@ TEST_CASE("a ledger that somebody else is writing is busy and takes the tick aft
   const LedgerKey ledger = host.agent("echo");
   const auto store = host.store();
   must(store->append(ledger, tick({sample(kNoon, "a")})));
-  PlainDatabase other(store->describe(ledger));
+  PlainDatabase other(place_of(*store, ledger));
   other.run("BEGIN IMMEDIATE");
   for (int attempt = 0; attempt < 2; ++attempt) {
     const auto written = store->append(ledger, tick({sample(kNoon, "a")}));
@@ -39,7 +39,7 @@ TEST_CASE("a ledger that is locked when our columns are to be added is busy and 
   const LedgerKey ledger = host.agent("echo");
   const auto store = host.store();
   fs::create_directories(ledger.agent.path + "/.instar/server-data");
-  PlainDatabase upstream(store->describe(ledger));
+  PlainDatabase upstream(place_of(*store, ledger));
   upstream.run(std::string(kUpstreamSchema) + "BEGIN IMMEDIATE");
   const auto written = store->append(ledger, tick({sample(kNoon, "a")}));
   REQUIRE_FALSE(written.has_value());
@@ -54,7 +54,7 @@ TEST_CASE("several stores that add our columns at the same time do not get in ea
     const Host host;
     const LedgerKey ledger = host.agent("echo");
     fs::create_directories(ledger.agent.path + "/.instar/server-data");
-    PlainDatabase(host.store()->describe(ledger)).run(kUpstreamSchema);
+    PlainDatabase(place_of(*host.store(), ledger)).run(kUpstreamSchema);
     constexpr std::size_t kStores = 4;
     std::vector<std::string> errors(kStores);
     std::vector<std::thread> threads;
@@ -82,7 +82,7 @@ TEST_CASE("a ledger that was deleted or replaced while it was open is opened ane
   const Host host;
   const LedgerKey ledger = host.agent("echo");
   const auto store = host.store();
-  const std::string file = store->describe(ledger);
+  const std::string file = place_of(*store, ledger);
   must(store->append(ledger, tick({sample(kNoon, "a"), sample(kNoon, "b")})));
   SECTION("deleted with all that belongs to it") {
     fs::remove_all(fs::path(file).parent_path());
@@ -114,7 +114,7 @@ TEST_CASE("a trigger or a view that appears while the ledger is open does not ac
   const LedgerKey ledger = host.agent("echo");
   const auto store = host.store();
   must(store->append(ledger, tick({sample(kNoon, "a")})));
-  PlainDatabase other(store->describe(ledger));
+  PlainDatabase other(place_of(*store, ledger));
   SECTION("a trigger") {
     other.run("CREATE TRIGGER t AFTER INSERT ON resource_samples BEGIN DELETE FROM resource_samples; END");
     must(store->append(ledger, tick({sample(kNoon, "b")})));
@@ -149,7 +149,7 @@ TEST_CASE("a writer that is killed leaves whole ticks and all that it said it ha
     CHECK(summary.sources[0].sample_count == summary.sources[2].sample_count);
     CHECK(summary.sources[0].sample_count >= committed);
   }
-  CHECK(PlainDatabase(store->describe(ledger)).value("PRAGMA integrity_check") == "ok");
+  CHECK(PlainDatabase(place_of(*store, ledger)).value("PRAGMA integrity_check") == "ok");
 }
 
 // SQLite's locks belong to the process and go with the first descriptor on the file that it closes. Then another
@@ -163,7 +163,7 @@ TEST_CASE("while another process opens, writes and closes the ledger no committe
   int ours = 1;
   int status = 0;
   std::int64_t seen = 0;
-  Peer peer({"plain", store->describe(ledger), std::to_string(kTheirs)});
+  Peer peer({"plain", place_of(*store, ledger), std::to_string(kTheirs)});
   while (!peer.ended(status)) {
     const auto written = store->append(ledger, tick({sample(kNoon, "ours")}));
     ours += written ? 1 : 0;
@@ -183,7 +183,7 @@ TEST_CASE("while another process opens, writes and closes the ledger no committe
   REQUIRE(WEXITSTATUS(status) == 0);
   CHECK(must(store->sample_count(ledger)) == ours + kTheirs);
   store->release(ledger);
-  PlainDatabase database(store->describe(ledger));
+  PlainDatabase database(place_of(*store, ledger));
   CHECK(database.value("SELECT count(*) FROM resource_samples WHERE source = 'peer'") == std::to_string(kTheirs));
   CHECK(database.value("SELECT count(*) FROM resource_samples WHERE source = 'ours'") == std::to_string(ours));
   CHECK(database.value("PRAGMA integrity_check") == "ok");

@@ -52,7 +52,7 @@ TEST_CASE("files are made for their owner alone whatever the umask allows") {
   must(store->append(central, tick({sample(kNoon, "a")})));
   ::umask(umask_before);
   for (const LedgerKey& ledger : {beside, central}) {
-    const std::string file = store->describe(ledger);
+    const std::string file = place_of(*store, ledger);
     CHECK(mode_of(file) == 0600);
     CHECK(mode_of(file + "-wal") == 0600);
     CHECK(mode_of(file + "-shm") == 0600);
@@ -66,10 +66,10 @@ TEST_CASE("a ledger lies beside its agent, or under its id in the central direct
   const Host host;
   const auto store = host.store();
   const std::string beside = "/.instar/server-data/resource-ledger.db";
-  CHECK(store->describe(host.agent("a", LedgerLocation::agent)) == host.agent("a").agent.path + beside);
-  CHECK(store->describe(host.agent("a", LedgerLocation::automatic)) == host.agent("a").agent.path + beside);
+  CHECK(place_of(*store, host.agent("a", LedgerLocation::agent)) == host.agent("a").agent.path + beside);
+  CHECK(place_of(*store, host.agent("a", LedgerLocation::automatic)) == host.agent("a").agent.path + beside);
   const LedgerKey central = host.agent("a", LedgerLocation::central);
-  CHECK(store->describe(central) == host.options().central_directory + "/" + central.agent.id + "/resource-ledger.db");
+  CHECK(place_of(*store, central) == host.options().central_directory + "/" + central.agent.id + "/resource-ledger.db");
 }
 
 TEST_CASE("in the folder of an agent nothing is written but its ledger") {
@@ -87,9 +87,9 @@ TEST_CASE("in the folder of an agent nothing is written but its ledger") {
 TEST_CASE("reading a ledger that nobody has open makes no file beside it") {
   const Host host;
   const LedgerKey ledger = host.agent("odd ?#%41&=\xC3\xA9 name");
-  { must(host.store()->append(ledger, tick({sample(kNoon, "a")}))); }
   const auto store = host.store();
-  const std::string file = store->describe(ledger);
+  const std::string file = place_of(*store, ledger);
+  { must(host.store()->append(ledger, tick({sample(kNoon, "a")}))); }
   fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::hours{1});
   CHECK(must(store->recent_samples(ledger, {})).size() == 1);
   CHECK(must(store->summary(ledger, at(0))).sample_count == 1);
@@ -128,7 +128,7 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
   const LedgerKey ledger = host.agent("echo");
   const auto store = host.store();
   must(store->append(ledger, tick({sample(kNoon, "a")}, {event(kNoon, 1)})));
-  PlainDatabase database(store->describe(ledger));
+  PlainDatabase database(place_of(*store, ledger));
   for (const std::string& statement :
        {std::string(sql::kTaken), std::string(sql::kPrune), std::string(sql::kNewest), std::string(sql::kNextSource),
         std::string(sql::kEventKinds), std::string(sql::kEvents), sql::samples(true), sql::samples_of_source(true),
@@ -151,7 +151,7 @@ TEST_CASE("an operation that takes longer than its limit is broken off and the n
   const Host host;
   const LedgerKey ledger = host.agent("echo");
   must(host.store()->append(ledger, tick({sample(kNoon, "a")})));
-  PlainDatabase(host.store()->describe(ledger))
+  PlainDatabase(place_of(*host.store(), ledger))
       .run(
           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
           " INSERT INTO resource_samples (ts, source) SELECT i, 'many' FROM n");

@@ -81,10 +81,10 @@ TEST_CASE("summaries that are kept are bounded") {
 
 TEST_CASE("a summary that was kept says what the ledger says now") {
   const Host host;
-  const auto ledger = host.agent("echo");
+  const auto ledger = with_no_other_sampler(host.agent("echo"));
   const auto store = host.store();
   const auto oracle = host.store("memory");
-  const std::string file = store->describe(ledger);
+  const std::string file = place_of(*store, ledger);
   std::mt19937 random(20);
   std::int64_t newest = kNoon;
   for (int step = 0; step < 300; ++step) {

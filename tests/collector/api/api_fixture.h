@@ -21,7 +21,7 @@ class BrokenStore final : public LedgerStore {
  public:
   explicit BrokenStore(Error::Kind kind) : error_{"read ledger: broken", kind} {}
 
-  Result<void> append(const LedgerKey&, const AgentTick&) override { return fail(error_); }
+  Result<LedgerStanding> append(const LedgerKey&, const AgentTick&) override { return fail(error_); }
   Result<LedgerSummary> summary(const LedgerKey&, WallTime) override { return fail(error_); }
   Result<std::vector<Sample>> recent_samples(const LedgerKey&, const SampleQuery&) override { return fail(error_); }
   Result<std::vector<SourceTrend>> trend(const LedgerKey&, const TrendQuery&) override { return fail(error_); }
@@ -29,7 +29,7 @@ class BrokenStore final : public LedgerStore {
   Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return fail(error_); }
   Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return fail(error_); }
   Result<RateLimitReport> rate_limit_report(const LedgerKey&, WallTime) override { return fail(error_); }
-  [[nodiscard]] std::string describe(const LedgerKey&) const override { return "broken"; }
+  [[nodiscard]] LedgerStanding standing(const LedgerKey&, WallTime) override { return {.place = "broken"}; }
   void release(const LedgerKey&) override {}
 
  private:
