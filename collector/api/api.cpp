@@ -17,6 +17,7 @@ Answer Api::answer(const Request& request, const ApiState& state) {
       continue;
     }
     Call call{request, state, *access_};
+    call.variable = wanted;
     if (route.who == Who::anyone) {
       return route.answer(call);
     }
@@ -26,6 +27,10 @@ Answer Api::answer(const Request& request, const ApiState& state) {
     }
     if (route.who == Who::operators) {
       return caller->agent ? Answer{wrong_token()} : route.answer(call);
+    }
+    call.caller = caller->agent;
+    if (route.who == Who::callers && !caller->agent) {
+      return route.answer(call);
     }
     const auto agent = access_->agent_of(*caller, request, wanted->empty() ? nullptr : wanted);
     if (!agent) {

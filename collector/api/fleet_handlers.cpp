@@ -258,10 +258,16 @@ void write_fleet(JsonWriter& json, const std::vector<FleetRow>& rows, const Snap
 
 Answer answer_agents(const Call& call) {
   JsonWriter json;
-  json.object().field("ts", call.state.snapshot->ts).key("agents").array();
+  json.object()
+      .field("ts", call.state.snapshot->ts)
+      .field("caller", call.caller ? "agent" : "operator")
+      .key("agents")
+      .array();
   for (std::size_t at = 0; at < call.state.fleet->agents.size(); ++at) {
-    write_agent(json, call, at);
-    json.end();
+    if (!call.caller || *call.caller == at) {
+      write_agent(json, call, at);
+      json.end();
+    }
   }
   json.end().end();
   return json_response(200, json.take());

@@ -7,6 +7,7 @@
 #include "collector/api/handlers.h"
 #include "collector/api/json_writer.h"
 #include "collector/api/schemas.h"
+#include "collector/dashboard/dashboard.h"
 
 namespace fleetledger {
 namespace {
@@ -33,9 +34,16 @@ Answer answer_openapi(const Call&) {
   return Response{200, {{"Content-Type", "application/json"}}, Body::of_static(openapi_json())};
 }
 
+Answer answer_dashboard(const Call& call) {
+  auto file = answer_dashboard_file(call.variable->empty() ? kDashboardPage : *call.variable, call.request);
+  return file ? std::move(*file) : error_response(404, "the dashboard has no such file");
+}
+
 /// A new route is a row here and a function in handlers.h; the README's list follows from it.
 std::vector<Route> make_routes() {
   return {
+      {"/", Who::anyone, "the dashboard, a page for people", {}, {}, answer_dashboard},
+      {"/dashboard/{file}", Who::anyone, "what that page loads", {}, {}, answer_dashboard},
       {"/resources/summary",
        Who::agents,
        "latest, average and peak of each source",
@@ -61,8 +69,8 @@ std::vector<Route> make_routes() {
        schemas::trend(),
        answer_trend},
       {"/agents",
-       Who::operators,
-       "every agent, its state and why, and what it uses now",
+       Who::callers,
+       "the agents that the token may read: their states and why, and what they use now",
        {},
        schemas::agents(),
        answer_agents},
@@ -119,6 +127,7 @@ std::string_view who_text(Who who) {
     case Who::anyone:
       return "anyone";
     case Who::agents:
+    case Who::callers:
       return "the agent, the operator";
     case Who::operators:
       break;
@@ -173,11 +182,11 @@ void write_route(JsonWriter& json, const Route& route) {
     if (is_variable(segment)) {
       write_parameter(json, "path",
                       {segment.substr(1, segment.size() - 2), R"({"type":"string"})",
-                       "an agent's id, or its name while only one agent has it"},
+                       segment == "{id}" ? "an agent's id, or its name while only one agent has it" : "its name"},
                       true);
     }
   }
-  if (route.who == Who::agents) {
+  if (route.who == Who::agents || route.who == Who::callers) {
     write_parameter(json, "header",
                     {"X-Instar-AgentId", R"({"type":"string"})",
                      "with an agent's token: must name it; with the operator's: the agent that is meant"},

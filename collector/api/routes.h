@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,12 +16,15 @@ struct Call {
   const Request& request;
   const ApiState& state;
   const Access& access;
-  std::size_t agent = 0;  ///< where it stands in the fleet; of routes for `agents` only
+  std::size_t agent = 0;                  ///< where it stands in the fleet; of routes for `agents` only
+  std::optional<std::size_t> caller{};    ///< the agent whose token was sent; nothing: the operator's, or none
+  const std::string* variable = nullptr;  ///< what stands for the segment in braces; empty: there is none
 };
 
 enum class Who {
   anyone,     ///< no token
   agents,     ///< an agent's token for itself, or the operator's for any agent
+  callers,    ///< either of them, each for what it may read
   operators,  ///< the operator's token
 };
 

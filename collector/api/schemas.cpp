@@ -215,7 +215,10 @@ std::string_view agent() {
 }
 
 std::string_view agents() {
-  static const Schema kSchema = object({{"ts", kTime}, {"agents", list_of(object(agent_fields()))}});
+  static const Schema kSchema =
+      object({{"ts", kTime},
+              {"caller", R"({"type":"string","enum":["operator","agent"],"description":"whose token was sent"})"},
+              {"agents", list_of(object(agent_fields()))}});
   return kSchema;
 }
 

@@ -124,7 +124,8 @@ TEST_CASE("with an agent's token X-Instar-AgentId must name that agent, whatever
   }
   for (const auto& name : {std::string("beta"), disabled, std::string("nobody"), std::string("Alpha")}) {
     CAPTURE(name);
-    for (const auto* target : {"/resources/summary", "/resources/samples?cursor=bad", "/agents/beta", "/agents/zeta"}) {
+    for (const auto* target :
+         {"/resources/summary", "/resources/samples?cursor=bad", "/agents/beta", "/agents/zeta", "/agents"}) {
       CAPTURE(target);
       const auto answer = host.get(target, alpha, name);
       CHECK(answer.status == 403);
