@@ -16,6 +16,7 @@
 #include "collector/loop/handle.h"
 #include "collector/loop/loop_runtime.h"
 #include "collector/service.h"
+#include "collector/sources/procfs_source.h"
 #include "collector/store_lane.h"
 
 namespace fleetledger {
@@ -336,6 +337,7 @@ Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store) {
   if (!sources) {
     ended = fail(sources.error());
   } else {
+    log::warning_once("processes_hidden", "processes", procfs_restriction());
     Daemon daemon(&loop, std::move(options), store, std::move(*sources), hints);
     if (const auto started = daemon.start(); !started) {
       ended = fail(started.error());

@@ -59,8 +59,7 @@ Findings find_out(const Setup& setup) {
     findings.problems.push_back(
         {setup.file, 0, by_ps ? "sampling.ps" : "sampling.source", survey.processes.error().text});
   }
-  if (auto missing = setup.config.sampling.source == ProcessSourceKind::procfs ? procfs_restriction() : "";
-      !missing.empty()) {
+  if (const auto missing = procfs_restriction(); !missing.empty()) {
     findings.remarks.push_back("sampling.source: " + missing);
   }
   if (!survey.panes) {

@@ -170,18 +170,21 @@ class ProcfsSource final : public ProcessSource {
 
   /// Opens a process's stat, if need be at the cost of those that are kept.
   OpenStat open_stat(Pid pid) {
-    const auto path = std::to_string(pid) + "/stat";
+    const int proc = ::dirfd(folder_.get());
+    const auto process = std::to_string(pid);
+    const auto path = process + "/stat";
     constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    OpenStat stat{.pid = pid, .file = File(::openat(::dirfd(folder_.get()), path.c_str(), kFlags))};
+    OpenStat stat{.pid = pid, .file = File(::openat(proc, path.c_str(), kFlags))};
     if (!stat.file.open() && errno == EMFILE && !(kept_.empty() && next_.empty())) {
       kept_.clear();
       next_.clear();
       place_ = 0;
       most_kept_ = 0;
-      stat.file = File(::openat(::dirfd(folder_.get()), path.c_str(), kFlags));
+      stat.file = File(::openat(proc, path.c_str(), kFlags));
     }
+    // The folder is its owner's always; the files of a process that may not be traced are root's.
     struct stat about {};
-    if (stat.file.open() && ::fstat(stat.file.get(), &about) != 0) {
+    if (stat.file.open() && ::fstatat(proc, process.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
       stat.file = File();
     }
     stat.owner = about.st_uid;
@@ -255,7 +258,7 @@ Result<std::unique_ptr<ProcessSource>> make_procfs_source(ProcfsOptions options)
 std::string procfs_restriction(const std::string& root) {
   // There is always a process 1. It is root's, so it is the first that is hidden from others.
   const File first(::open((root + "/1/stat").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (first.open()) {
+  if (first.open() || ::access(root.c_str(), F_OK) != 0) {
     return {};
   }
   return root + " hides the processes of other users from us (mount option hidepid): they are counted nowhere";

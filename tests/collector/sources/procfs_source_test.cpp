@@ -186,6 +186,7 @@ TEST_CASE_METHOD(FakeProc, "hidden processes are said to be hidden") {
   CHECK(procfs_restriction(dir.path()).find("hidepid") != std::string::npos);
   add(1, stat_line(1, "init"));
   CHECK(procfs_restriction(dir.path()).empty());
+  CHECK(procfs_restriction(dir / "missing").empty());
 }
 
 TEST_CASE("the real /proc shows us and a child as the kernel accounts for them") {
@@ -233,6 +234,38 @@ TEST_CASE("the real /proc shows us and a child as the kernel accounts for them")
   const auto after = look(**source);
   REQUIRE(after);
   CHECK(after->find(child) == nullptr);
+}
+
+TEST_CASE("a process that may not be traced has its owner all the same") {
+  constexpr uid_t kNobody = 65534;
+  const uid_t owner = ::geteuid() == 0 ? kNobody : ::geteuid();
+  int ready[2];
+  REQUIRE(::pipe(ready) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool changed = ::setresuid(owner, owner, owner) == 0 && ::prctl(PR_SET_DUMPABLE, 0) == 0;
+    static_cast<void>(::write(ready[1], changed ? "y" : "n", 1) == 1);
+    ::pause();
+    ::_exit(0);
+  }
+  char changed = 0;
+  REQUIRE(::read(ready[0], &changed, 1) == 1);
+  struct stat about {};
+  const auto file = "/proc/" + std::to_string(child) + "/stat";
+  const bool looked_at = ::stat(file.c_str(), &about) == 0;
+  const auto source = make_procfs_source();
+  REQUIRE(source);
+  const auto table = look(**source);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+  REQUIRE(changed == 'y');
+  REQUIRE(looked_at);
+  REQUIRE(about.st_uid == 0);  // what the owner must not be taken from
+  REQUIRE(table);
+  REQUIRE(table->find(child) != nullptr);
+  CHECK(table->find(child)->owner == owner);
 }
 
 TEST_CASE_METHOD(FakeProc, "what is kept open is read anew at each look, and let go with its process") {

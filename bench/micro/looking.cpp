@@ -1,0 +1,97 @@
+#include <benchmark/benchmark.h>
+#include <csignal>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include "collector/meter.h"
+#include "collector/sources/procfs_source.h"
+
+namespace fleetledger::bench {
+namespace {
+
+/// So many children that do nothing, ended with it. Every tenth stands for a source of an agent's.
+class IdleChildren {
+ public:
+  explicit IdleChildren(std::int64_t count) {
+    const auto parent = getpid();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const pid_t child = fork();
+      if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent) pause();
+        _exit(0);
+      }
+      if (child > 0) children_.push_back(child);
+    }
+  }
+  ~IdleChildren() {
+    for (const auto child : children_) kill(child, SIGKILL);
+    for (const auto child : children_) waitpid(child, nullptr, 0);
+  }
+  IdleChildren(const IdleChildren&) = delete;
+  IdleChildren& operator=(const IdleChildren&) = delete;
+
+  [[nodiscard]] ResolvedRoots roots(const ProcessTable& table) const {
+    ResolvedRoots resolved;
+    resolved.metered.push_back({1, 0});
+    for (std::size_t i = 0; i < children_.size(); i += 10) {
+      const auto* reading = table.find(children_[i]);
+      const Claim claim{1, static_cast<std::uint32_t>(i + 1)};
+      if (reading == nullptr) continue;
+      resolved.roots.claims.emplace(reading->key, claim);
+      resolved.named.push_back({claim, 0, "session:" + std::to_string(i), reading->key.pid, {}});
+    }
+    return resolved;
+  }
+
+ private:
+  std::vector<pid_t> children_;
+};
+
+/// A source that keeps hardly any descriptor open if few are allowed while it is made: a quarter of them.
+std::unique_ptr<ProcessSource> open_proc(bool keep_descriptors) {
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit few = before;
+  few.rlim_cur = 16;
+  if (!keep_descriptors) setrlimit(RLIMIT_NOFILE, &few);
+  auto source = make_procfs_source();
+  setrlimit(RLIMIT_NOFILE, &before);
+  return source ? std::move(*source) : nullptr;
+}
+
+void look_at_proc(benchmark::State& state) {
+  const IdleChildren children(state.range(0));
+  const auto source = open_proc(state.range(1) != 0);
+  std::size_t processes = 0;
+  for (auto _ : state) {
+    source->look([&](const Result<ProcessTable>& table) { processes = table ? table->size() : 0; });
+  }
+  state.counters["processes"] = static_cast<double>(processes);
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(processes));
+}
+BENCHMARK(look_at_proc)
+    ->ArgNames({"children", "kept"})
+    ->ArgsProduct({{100, 1'000}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
+
+void look_and_attribute(benchmark::State& state) {
+  const IdleChildren children(state.range(0));
+  const auto source = open_proc(true);
+  Meter meter(Scope::tree);
+  for (auto _ : state) {
+    source->look([&](Result<ProcessTable> table) {
+      const auto roots = children.roots(*table);
+      meter.look(std::move(*table), roots);
+    });
+    benchmark::DoNotOptimize(meter.take(1));
+  }
+  state.counters["processes"] = static_cast<double>(meter.last_look().size());
+}
+BENCHMARK(look_and_attribute)->ArgName("children")->Arg(900)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace fleetledger::bench
