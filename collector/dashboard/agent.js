@@ -10,6 +10,7 @@ import { badge, isMeasured, sourceNodes, sourceText, stateAdvice, updateBadge } 
 const kAggregate = 'aggregate';
 /// The end of the trends moves on though no row may come.
 const kReadAgainMs = 60000;
+const kEver = 1e6; // hours
 /// A row may be late by this much before it counts as missing.
 const kSlackMs = 10000;
 
@@ -99,7 +100,7 @@ export class AgentView {
     this.showProcesses(agent, summary);
     this.showTrend(agent, summary, trend, limits);
     this.showLimits(limits);
-    this.showStaleness(agent, summary);
+    await this.showStaleness(agent, summary);
   }
 
   showAgent(agent) {
@@ -159,8 +160,12 @@ export class AgentView {
     syncRows(this.limits, events, event => event.id, createLimit, () => {});
   }
 
-  showStaleness({ state, clock: now, newestTs, now: amounts, ...agent }, summary) {
-    const newest = Math.max(newestTs ?? 0, ...summary.sources.map(source => source.newestTs));
+  async showStaleness({ state, clock: now, newestTs, now: amounts, ...agent }, summary) {
+    let newest = Math.max(newestTs ?? 0, ...summary.sources.map(source => source.newestTs));
+    if (newest === 0 && summary.sampleCount > 0) { // older than the time that is shown
+      const last = await getLedger(`${this.path}/resources/samples?sinceHours=${kEver}&limit=1`);
+      newest = last?.samples[0]?.ts ?? 0;
+    }
     const period = state === 'sampling' ? agent.sampleIntervalMs : agent.idleSampleIntervalMs;
     const stale = isMeasured(state) && newest > 0 && amounts?.processes > 0 && now - newest > 2 * period + kSlackMs;
     this.say(stale ? `The newest row is from ${time(newest)}, though one is due every ${duration(period)}.` : '', stale);

@@ -10,7 +10,7 @@ const kTableRows = 48;
 
 /// The edge of the band: a peak of one bucket is thin, and must be seen.
 function drawPeaks(e) {
-  const { drawingContext: context, plotArea: area } = e;
+  const { drawingContext: context, dygraph: graph } = e;
   context.save();
   context.strokeStyle = e.color;
   context.globalAlpha = 0.8;
@@ -18,9 +18,9 @@ function drawPeaks(e) {
   context.beginPath();
   let drawing = false;
   for (const point of e.points) {
-    const known = point.yval !== null && Number.isFinite(point.y_top);
+    const known = Number.isFinite(point.yval_plus);
     if (known) {
-      const y = area.y + area.h * point.y_top;
+      const y = graph.toDomYCoord(point.yval_plus);
       if (drawing) context.lineTo(point.canvasx, y);
       else context.moveTo(point.canvasx, y);
     }
