@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A demo: three agents with real processes in real tmux sessions, metered every two seconds, shown as a live table.
+# A demo: three agents with real processes in real tmux sessions, metered every two seconds, shown as a live table and on
+# the dashboard.
 # Everything is in one temporary folder with a tmux server of its own; Ctrl-C ends and removes all of it.
 # Usage: demo.sh FLEETLEDGER FLEETLEDGER_FLEET (paths of the two programs)
 set -euo pipefail
@@ -29,12 +30,29 @@ unset TMUX TMUX_PANE
 export TMUX_TMPDIR=$demo/fleet/tmux XDG_STATE_HOME=$demo/state XDG_CONFIG_HOME=$demo/config
 
 cat >"$demo/demo.yaml" <<YAML
+http:
+  listen: ["127.0.0.1:4100"]
 discovery:
   overrides:
     echo: {sample_interval: 2s, idle_sample_interval: 2s}
     scout: {sample_interval: 2s, idle_sample_interval: 2s}
     archivist: {sample_interval: 2s, idle_sample_interval: 2s}
 YAML
+
+# logged KEY: what the collector's log says behind "KEY=" first; nothing if it does not.
+logged() { sed -n "s/.* $1=\([^ ]*\).*/\1/p" "$demo/collector.log" | head -n 1; }
+
+# collect: starts the collector; false if it ends before it serves.
+collect() {
+  setpriv --pdeathsig TERM \
+    "$fleetledger" run --home "$demo/fleet/home" --config "$demo/demo.yaml" 2>"$demo/collector.log" &
+  local pid=$!
+  until [ -n "$(logged address)" ]; do
+    if ! kill -0 $pid 2>/dev/null; then return 1; fi
+    sleep 0.05
+  done
+  children+=("$pid")
+}
 
 cat <<'TEXT'
 Starting three agents with three sessions each (CPU in percent of one core):
@@ -52,8 +70,21 @@ children+=($!)
 # The line comes when every load runs; if the generator fails it has said why, and there is no line.
 read -r _ <"$demo/ready"
 
-echo "They run below $demo/fleet. Ctrl-C ends and removes everything."
+if ! collect; then
+  grep -q 'port 4100' "$demo/collector.log" && echo "Port 4100 is taken, so the dashboard is at another one."
+  sed -i 's/127.0.0.1:4100/127.0.0.1:0/' "$demo/demo.yaml"
+  collect || {
+    cat "$demo/collector.log" >&2
+    exit 1
+  }
+fi
+
+cat <<TEXT
+They run below $demo/fleet. Ctrl-C ends and removes everything.
+Dashboard: http://$(logged address)/ with the token in $(logged file)
+
+TEXT
 setpriv --pdeathsig TERM \
-  "$fleetledger" sample --ticks 1000000 --interval 2s --record --home "$demo/fleet/home" --config "$demo/demo.yaml" &
+  "$fleetledger" sample --ticks 1000000 --interval 2s --home "$demo/fleet/home" --config "$demo/demo.yaml" &
 children+=($!)
-wait "${children[1]}"
+wait "${children[-1]}"

@@ -47,6 +47,7 @@ test('an agent that is off or disabled is not turned on yet: in calm words, with
       assert.equal(await page.getByRole('heading', { name: 'Trend' }).isVisible(), name === 'off');
       assert(!await page.locator('#notice').isVisible());
       page.blameless();
+      await page.context().close();
     }
   }
 });

@@ -338,9 +338,15 @@ TEST_CASE("a fleet that cannot start leaves nothing") {
 
 TEST_CASE("the demo shows its fleet to the collector and leaves no process and no file at Ctrl-C") {
   const test::TempDir folder;
-  // In the collector's place: tells what it was given and what it sees, then goes on as a live table does.
+  // In the collector's place: `run` finds the port taken at first, then serves; `sample` tells what it was given and
+  // what it sees, then goes on as a live table does.
   const std::string collector = folder / "collector";
-  std::ofstream(collector) << "#!/bin/sh\nprintf '%s\\n' \"$@\" >'" << folder.path() << "/arguments'\n"
+  std::ofstream(collector) << "#!/bin/sh\nif [ \"$1\" = run ]; then\n"
+                           << "  if grep -q :4100 \"$5\"; then echo 'port 4100 is taken' >&2; exit 1; fi\n"
+                           << "  echo 'event=operator_token file=/the/token made=now' >&2\n"
+                           << "  echo 'event=listening address=127.0.0.1:4321' >&2\n"
+                           << "  while :; do sleep 1; done\nfi\n"
+                           << "printf '%s\\n' \"$@\" >'" << folder.path() << "/arguments'\n"
                            << list_panes("tmux") << " >'" << folder.path() << "/panes'\nprintf 'table\\n'\n"
                            << "while :; do sleep 1; done\n";
   fs::permissions(collector, fs::perms::owner_all);
@@ -362,13 +368,16 @@ TEST_CASE("the demo shows its fleet to the collector and leaves no process and n
   FILE* output = fdopen(ends[0], "r");
   REQUIRE(output != nullptr);
   std::array<char, 1024> line{};
+  std::string shown;
   while (std::fgets(line.data(), line.size(), output) != nullptr && std::string(line.data()) != "table\n") {
+    shown += line.data();
   }
+  CHECK(shown.find("Port 4100 is taken") != std::string::npos);
+  CHECK(shown.find("http://127.0.0.1:4321/ with the token in /the/token\n") != std::string::npos);
   CHECK(std::string(line.data()) == "table\n");
   CHECK(lines_of("cat '" + folder.path() + "/panes'").size() == 9);
   const auto arguments = lines_of("cat '" + folder.path() + "/arguments'");
-  for (const char* argument : {"sample\n", "--record\n", "--home\n", "--config\n"})
-    CHECK(arguments.count(argument) == 1);
+  for (const char* argument : {"sample\n", "--home\n", "--config\n"}) CHECK(arguments.count(argument) == 1);
 
   kill(-demo, SIGINT);
   CHECK(exit_code(demo) == 0);
