@@ -1,6 +1,7 @@
 #include "core/charge.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/interval.h"
@@ -122,6 +123,21 @@ std::vector<SourceCharge> by_source(std::vector<SourceCharge> rows, const Interv
 }
 
 }  // namespace
+
+std::string_view to_string(Attribution why) {
+  constexpr std::array<std::string_view, 6> kWords{"nobody", "collector", "root", "parent", "remembered", "environment"};
+  return kWords.at(static_cast<std::size_t>(why));
+}
+
+bool is_named_tmux_server(const ProcessReading& reading) {
+  const auto name = reading.name.view();
+  return name == "tmux" || name.starts_with("tmux: server");
+}
+
+bool is_service_manager(const ProcessReading& reading) {
+  constexpr std::array<std::string_view, 5> kNames{"systemd", "launchd", "dinit", "runsvdir", "s6-svscan"};
+  return reading.parent == 1 && std::find(kNames.begin(), kNames.end(), reading.name.view()) != kNames.end();
+}
 
 std::optional<Claim> Membership::find(const ProcessKey& key) const {
   const auto* member = find_member(members_, key);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +28,9 @@ inline constexpr std::uint32_t kOrphans = 0;
 /// The processes that stand for something at one look.
 struct Roots {
   std::unordered_map<ProcessKey, Claim> claims;  ///< agents' servers and sessions' panes; at most one claim a process
+  /// What processes say of themselves in their environment. It counts for those that are nobody's otherwise, and only
+  /// with Scope::tree: it takes no process away from anybody.
+  std::unordered_map<ProcessKey, Claim> declared;
   std::vector<ProcessKey> tmux_servers;          ///< nobody's, unless they are claimed themselves
   std::optional<Pid> collector;                  ///< ourselves
 };
@@ -38,16 +42,26 @@ enum class Scope : std::uint8_t {
 
 /// Why a process is charged where it is.
 enum class Attribution : std::uint8_t {
-  nobody,      ///< no agent's: it counts as "everything else"
-  collector,   ///< ours, and our children
-  root,        ///< it is a root itself
-  parent,      ///< its parent's source
-  remembered,  ///< the source that it had before its parent changed
+  nobody,       ///< no agent's: it counts as "everything else"
+  collector,    ///< ours, and our children
+  root,         ///< it is a root itself
+  parent,       ///< its parent's source
+  remembered,   ///< the source that it had before its parent changed
+  environment,  ///< what its environment says
 };
+/// "nobody", "collector", ...: the words of the API.
+[[nodiscard]] std::string_view to_string(Attribution why);
+
+/// Whether it is what a tmux server calls itself. One that is started by an agent serves all of them: whatever its
+/// environment says, it hands nothing down.
+[[nodiscard]] bool is_named_tmux_server(const ProcessReading& reading);
+
+/// Whether it is the manager of a user's services: it starts what anybody asks for, so it hands nothing down either.
+[[nodiscard]] bool is_service_manager(const ProcessReading& reading);
 
 struct ProcessCharge {
   Attribution why = Attribution::nobody;
-  Claim claim;  ///< meaningful for root, parent, remembered
+  Claim claim;  ///< meaningful for all but nobody and collector
   Usage usage;  ///< since the look before
 };
 

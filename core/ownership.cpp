@@ -1,15 +1,12 @@
 #include "core/ownership.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 namespace fleetledger::charging {
 
 namespace {
 
 constexpr Pid kInit = 1;
-constexpr std::array<std::string_view, 5> kServiceManagers{"systemd", "launchd", "dinit", "runsvdir", "s6-svscan"};
 
 }  // namespace
 
@@ -22,6 +19,7 @@ const Member* find_member(const std::vector<Member>& members, const ProcessKey& 
 Ownership::Ownership(const Interval& interval, const Roots& roots, const std::vector<Member>& members, Scope scope)
     : interval_(interval),
       scope_(scope),
+      declared_(roots.declared),
       members_(members),
       member_(interval.now.size(), kNone),
       owners_(interval.now.size()) {
@@ -101,9 +99,7 @@ bool Ownership::follows_parent(Index i) const {
   if (owners_[i].adopted || interval_.now_parents[i] == kNone) {
     return false;
   }
-  const auto& reading = interval_.now.readings()[i];
-  if (reading.parent == kInit &&
-      std::find(kServiceManagers.begin(), kServiceManagers.end(), reading.name.view()) != kServiceManagers.end()) {
+  if (is_service_manager(interval_.now.readings()[i])) {
     return false;
   }
   return interval_.first() || interval_.known(i) || interval_.born(i);
@@ -138,11 +134,30 @@ void Ownership::settle_after_parent(Index i) {
       return;
     }
   }
-  if (scope_ == Scope::tree && member_[i] != kNone && members_[member_[i]].owned) {
-    owner.why = Attribution::remembered;
+  if (scope_ != Scope::tree) {
+    return;
+  }
+  const auto declared = declared_by(i);
+  if (member_[i] != kNone && members_[member_[i]].owned) {
     owner.claim = members_[member_[i]].claim;
+    const bool from_environment = declared && declared->agent == owner.claim.agent;
+    owner.why = from_environment ? Attribution::environment : Attribution::remembered;
+  } else if (declared) {
+    owner.claim = *declared;
+    owner.why = Attribution::environment;
+  }
+  if (owner.has_claim()) {
     owner.source = live_source(owner.claim);
   }
+}
+
+std::optional<Claim> Ownership::declared_by(Index i) const {
+  const auto& reading = interval_.now.readings()[i];
+  const auto found = declared_.find(reading.key);
+  if (found == declared_.end() || is_named_tmux_server(reading) || is_service_manager(reading)) {
+    return std::nullopt;
+  }
+  return found->second;
 }
 
 }  // namespace fleetledger::charging

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "core/charge.h"
@@ -42,9 +44,11 @@ class Ownership {
   void settle_after_parent(Index i);
   [[nodiscard]] bool follows_parent(Index i) const;
   [[nodiscard]] Index live_source(const Claim& claim) const;
+  [[nodiscard]] std::optional<Claim> declared_by(Index i) const;
 
   const Interval& interval_;
   const Scope scope_;
+  const std::unordered_map<ProcessKey, Claim>& declared_;
   const std::vector<Member>& members_;
   std::vector<Index> member_;  ///< for each of now: its place among the members
   std::vector<Owner> owners_;

@@ -34,6 +34,11 @@ class Meter {
     roots.tmux_servers.push_back({pid, BootTime{}});
     return *this;
   }
+  /// What the environment of `pid` says, known from the next look on.
+  Meter& declares(Pid pid, Claim claim, Micros start = 0s) {
+    roots.declared[{pid, BootTime{start}}] = claim;
+    return *this;
+  }
   Meter& coarse(Micros cpu, Micros start) {
     resolution = cpu;
     slack = start;
@@ -332,6 +337,80 @@ TEST_CASE("what is nobody's stays nobody's when an agent's process adopts it") {
     CHECK(meter.nobodys() == 1s);
   }
   CHECK(meter.membership.size() == 1);
+}
+
+TEST_CASE("what nobody claims is charged to whom its environment names, from the look before on, with all it starts") {
+  Meter meter;
+  const std::vector<TreeProcess> orphans{
+      {.pid = 1}, {.pid = 20, .parent = 1, .own = 7s}, {.pid = 21, .parent = 20, .own = 2s}};
+  meter.root(10, kServer).look(orphans);
+  CHECK(meter.process(20).why == Attribution::nobody);
+
+  meter.declares(20, kOrphansOfOne);
+  meter.look({{.pid = 1},
+              {.pid = 20, .parent = 1, .own = 8s},
+              {.pid = 21, .parent = 20, .own = 4s},
+              {.pid = 22, .parent = 20, .own = 5s, .start = 105s}});
+  CHECK(meter.process(20).why == Attribution::environment);
+  CHECK(meter.process(21).why == Attribution::parent);
+  CHECK(meter.usage(kOrphansOfOne) == 1s + 2s + 5s);
+  CHECK(meter.source(kOrphansOfOne).processes == 3);
+
+  // It goes on, and what it started stays the agent's when it ends.
+  meter.look({{.pid = 1}, {.pid = 21, .parent = 1, .own = 5s}, {.pid = 22, .parent = 1, .own = 5s, .start = 105s}});
+  CHECK(meter.process(21).why == Attribution::remembered);
+  CHECK(meter.usage(kOrphansOfOne) == 1s);
+  CHECK(meter.source(kOrphansOfOne).processes == 2);
+}
+
+TEST_CASE("an environment that names a living session charges it, and the agent's orphans when it has ended") {
+  Meter meter;
+  const std::vector<TreeProcess> processes{{.pid = 1}, {.pid = 10, .parent = 1}, {.pid = 20, .parent = 1}};
+  meter.root(10, kSession).declares(20, kSession).look(processes);
+  CHECK(meter.process(20).why == Attribution::environment);
+  CHECK(meter.source(kSession).processes == 2);
+  meter.no_root(10).declares(20, kOrphansOfOne).look(processes);
+  CHECK(meter.process(20).why == Attribution::environment);
+  CHECK(meter.source(kSession).processes == 0);
+  CHECK(meter.source(kOrphansOfOne).processes == 2);
+}
+
+TEST_CASE("an environment takes nothing away from anybody") {
+  constexpr Claim kOrphansOfTwo{2, kOrphans};
+  Meter meter;
+  meter.root(10, kServer).tmux(40);
+  for (const Pid pid : {1, 10, 11, 12, 40, 50, 60, 61}) {
+    meter.declares(pid, kOrphansOfTwo);
+  }
+  meter.roots.collector = 50;
+  meter.look({{.pid = 1},
+              {.pid = 10, .parent = 1},
+              {.pid = 11, .parent = 10},
+              {.pid = 12, .parent = 11},
+              {.pid = 40, .parent = 1},
+              {.pid = 41, .parent = 40},
+              {.pid = 50, .parent = 1},
+              {.pid = 60, .parent = 1, .name = "systemd"},
+              {.pid = 61, .parent = 1, .name = "tmux: server"},
+              {.pid = 62, .parent = 61}});
+  CHECK(meter.process(10).claim == kServer);
+  CHECK(meter.process(11).claim == kServer);
+  CHECK(meter.process(50).why == Attribution::collector);
+  for (const Pid pid : {1, 40, 41, 60, 61, 62}) {
+    INFO(pid);
+    CHECK(meter.process(pid).why == Attribution::nobody);
+  }
+  // What lost its parent keeps what it had.
+  meter.look({{.pid = 1}, {.pid = 10, .parent = 1}, {.pid = 12, .parent = 1}});
+  CHECK(meter.process(12).why == Attribution::remembered);
+  CHECK(meter.process(12).claim == kServer);
+}
+
+TEST_CASE("with scope process an environment says nothing") {
+  Meter meter;
+  meter.scope = Scope::process;
+  meter.root(10, kServer).declares(20, kOrphansOfOne).look({{.pid = 10}, {.pid = 20}});
+  CHECK(meter.process(20).why == Attribution::nobody);
 }
 
 TEST_CASE("a pid that is used again is another process") {
