@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "collector/discovery/declarations.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
 #include "collector/snapshot_maker.h"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr Micros kPanesGoodFor = std::chrono::minutes{10};
 constexpr Micros kFoldersGoodFor = std::chrono::minutes{10};
+/// So that a tick on a host with thousands of new processes costs no more than usual; the rest is read after the next.
+constexpr std::size_t kEnvironmentsAtOnce = 200;
 constexpr Micros kLookAgain = std::chrono::milliseconds{100};
 /// In the schedule: the one period for all agents, which goes on while there are none. No agent's id is empty.
 constexpr const char* kAllAgents = "";
@@ -71,6 +74,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   Schedule schedule;
   Meter meter;
   RootResolver resolver{geteuid()};
+  Declarations declarations{geteuid()};
+  bool reading_environments = false;
   std::shared_ptr<const Fleet> fleet = std::make_shared<const Fleet>();
   std::vector<Pane> panes;
   std::optional<MonotonicTime> panes_listed;
@@ -109,6 +114,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void list_panes(const std::shared_ptr<Tick>& tick);
   [[nodiscard]] bool panes_may_have_changed(const ProcessTable& table) const;
   void measure(Tick& tick);
+  void read_environments();
   std::vector<std::string> take_due();
   void append(const ResolvedRoots& resolved, WallTime wall);
   void take_snapshot(const ResolvedRoots& resolved);
@@ -296,11 +302,42 @@ void Collector::State::measure(Tick& tick) {
   report.processes = table.size();
   auto resolved = resolver.resolve(*fleet, panes, table, wall);
   resolved.roots.collector = getpid();
+  resolved.roots.declared = declarations.claims(*fleet, resolved);
   meter.look(std::move(table), resolved);
+  read_environments();
   session_began = false;
   append(resolved, wall);
   take_snapshot(resolved);
   publish(tick);
+}
+
+/// Asks the processes that nobody claims; the answers count from the next look on, for the time since this one.
+void Collector::State::read_environments() {
+  if (!parts.environments || reading_environments || options.scope != Scope::tree) {
+    return;
+  }
+  struct Reading {
+    std::shared_ptr<EnvironmentSource> environments;
+    std::vector<ProcessKey> processes;
+    Micros start_slack{};
+    std::vector<DeclaredProcess> declared;
+  };
+  const auto& look = meter.last_look();
+  const auto reading =
+      std::make_shared<Reading>(Reading{parts.environments,
+                                        declarations.to_read(look, meter.last_charges(), kEnvironmentsAtOnce),
+                                        look.moment().start_slack,
+                                        {}});
+  if (reading->processes.empty()) {
+    return;
+  }
+  reading_environments = true;
+  parts.runtime.in_pool(
+      [reading] { reading->declared = reading->environments->read(reading->processes, reading->start_slack); },
+      [self = shared_from_this(), reading] {
+        self->reading_environments = false;
+        self->declarations.keep(reading->declared);
+      });
 }
 
 std::vector<std::string> Collector::State::take_due() {
@@ -408,6 +445,7 @@ void Collector::set_options(const CollectorOptions& options) {
 }
 
 bool Collector::ticking() const { return state_->running != nullptr; }
+bool Collector::reading() const { return state_->reading_files || state_->reading_environments; }
 const std::shared_ptr<const Fleet>& Collector::fleet() const { return state_->fleet; }
 const Meter& Collector::meter() const { return state_->meter; }
 const CollectorCounters& Collector::counters() const { return state_->counters; }

@@ -15,6 +15,7 @@
 #include "collector/runtime.h"
 #include "collector/schedule.h"
 #include "collector/snapshot.h"
+#include "collector/sources/environment_source.h"
 #include "collector/sources/pane_source.h"
 #include "collector/sources/process_source.h"
 #include "collector/store_lane.h"
@@ -26,6 +27,8 @@ namespace fleetledger {
 struct CollectorParts {
   ProcessSource& processes;
   PaneSource& panes;
+  /// Read in the pool; nullptr: what processes say of themselves is not asked.
+  std::shared_ptr<EnvironmentSource> environments = nullptr;
   /// Reads the agents' files on another thread and hands over what they say; one call at a time.
   std::function<void(Depth, std::function<void(std::shared_ptr<const Fleet>)>)> read_fleet;
   StoreLane* ledgers = nullptr;  ///< nullptr: nothing is written
@@ -62,6 +65,8 @@ class Collector {
   void set_options(const CollectorOptions& options);
 
   [[nodiscard]] bool ticking() const;
+  /// Whether files or environments are being read in the pool.
+  [[nodiscard]] bool reading() const;
   [[nodiscard]] const std::shared_ptr<const Fleet>& fleet() const;
   [[nodiscard]] const Meter& meter() const;
   [[nodiscard]] const CollectorCounters& counters() const;

@@ -31,6 +31,7 @@ constexpr Micros kBetweenRereads = std::chrono::seconds{1};
 constexpr Micros kStopLimit = std::chrono::milliseconds{800};
 /// How much of that a tick under way may take.
 constexpr Micros kTickGrace = std::chrono::milliseconds{400};
+constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
 
 /// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
 class Daemon {
@@ -52,6 +53,7 @@ class Daemon {
   void reload();
   void stop();
   void finish();
+  void leave();
   UvHandle<uv_signal_t> watch_signal(int number);
 
   uv_loop_t* loop_;
@@ -94,6 +96,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
       collector_({
                      .processes = *sources_.processes,
                      .panes = *sources_.panes,
+                     .environments = make_environment_source(geteuid()),
                      .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
                      .ledgers = options_.record ? &lane_ : nullptr,
                      .clock = clock_,
@@ -302,12 +305,20 @@ void Daemon::finish() {
   if (!std::exchange(draining_, true)) {
     lane_.drain([this] {
       if (service_) {
-        service_->stop([this] { uv_stop(loop_); });
+        service_->stop([this] { leave(); });
       } else {
-        uv_stop(loop_);
+        leave();
       }
     });
   }
+}
+
+/// Not before what is read in the pool is there: the loop could not be closed. kStopLimit ends the waiting.
+void Daemon::leave() {
+  if (collector_.reading()) {
+    return runtime_.runtime().after(kLeaveAgain, [this] { leave(); });
+  }
+  uv_stop(loop_);
 }
 
 }  // namespace

@@ -80,6 +80,7 @@ struct Session {
 /// Everything that is known of an agent from its files.
 struct Agent {
   AgentIdentity identity;
+  std::string named_path;  ///< as the registry or our own list writes the path: it may lead through links
   Gate gate;
   AgentSettings settings;
   std::optional<Pid> server_pid;           ///< what the registry claims; not yet proven to be its process

@@ -125,7 +125,8 @@ std::vector<SourceCharge> by_source(std::vector<SourceCharge> rows, const Interv
 }  // namespace
 
 std::string_view to_string(Attribution why) {
-  constexpr std::array<std::string_view, 6> kWords{"nobody", "collector", "root", "parent", "remembered", "environment"};
+  constexpr std::array<std::string_view, 6> kWords{"nobody", "collector",  "root",
+                                                   "parent", "remembered", "environment"};
   return kWords.at(static_cast<std::size_t>(why));
 }
 

@@ -31,8 +31,8 @@ struct Roots {
   /// What processes say of themselves in their environment. It counts for those that are nobody's otherwise, and only
   /// with Scope::tree: it takes no process away from anybody.
   std::unordered_map<ProcessKey, Claim> declared;
-  std::vector<ProcessKey> tmux_servers;          ///< nobody's, unless they are claimed themselves
-  std::optional<Pid> collector;                  ///< ourselves
+  std::vector<ProcessKey> tmux_servers;  ///< nobody's, unless they are claimed themselves
+  std::optional<Pid> collector;          ///< ourselves
 };
 
 enum class Scope : std::uint8_t {

@@ -322,6 +322,7 @@ class Discovery::Impl {
   static Agent describe(const Known& known) {
     Agent agent;
     agent.identity = known.identity;
+    agent.named_path = known.entry.path;
     agent.gate = known.decision.gate;
     agent.settings = known.decision.settings;
     agent.server_pid = known.entry.pid;

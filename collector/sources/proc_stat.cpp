@@ -1,6 +1,8 @@
 #include "collector/sources/proc_stat.h"
 
+#include <algorithm>
 #include <charconv>
+#include <unistd.h>
 
 namespace fleetledger {
 namespace {
@@ -77,6 +79,11 @@ std::optional<ProcStat> parse_proc_stat(std::string_view line) {
   stat.own_ticks = user + system;
   stat.reaped_ticks = reaped_user + reaped_system;
   return stat;
+}
+
+Micros ticks_to_micros(std::int64_t ticks) {
+  static const std::int64_t kPerSecond = std::max(::sysconf(_SC_CLK_TCK), 1L);
+  return Micros{ticks / kPerSecond * 1'000'000 + ticks % kPerSecond * 1'000'000 / kPerSecond};
 }
 
 }  // namespace fleetledger

@@ -24,4 +24,7 @@ struct ProcStat {
 /// Pure, no allocation.
 [[nodiscard]] std::optional<ProcStat> parse_proc_stat(std::string_view line);
 
+/// So many ticks of the kernel's clock as time.
+[[nodiscard]] Micros ticks_to_micros(std::int64_t ticks);
+
 }  // namespace fleetledger

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collector/clock.h"
+#include "collector/sources/descriptor.h"
 #include "collector/sources/proc_stat.h"
 
 namespace fleetledger {
@@ -24,36 +25,11 @@ struct CloseFolder {
 };
 using Folder = std::unique_ptr<DIR, CloseFolder>;
 
-class File {
- public:
-  File() = default;
-  explicit File(int descriptor) : descriptor_(descriptor) {}
-  ~File() { reset(-1); }
-  File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  File& operator=(File&& other) noexcept {
-    reset(std::exchange(other.descriptor_, -1));
-    return *this;
-  }
-
-  [[nodiscard]] bool open() const { return descriptor_ >= 0; }
-  [[nodiscard]] int get() const { return descriptor_; }
-
- private:
-  void reset(int descriptor) {
-    if (descriptor_ >= 0) {
-      ::close(descriptor_);
-    }
-    descriptor_ = descriptor;
-  }
-
-  int descriptor_ = -1;
-};
-
 /// The open stat of one process. Reading it again is half the price of opening it; if its process is gone it says so,
 /// also when the pid is another's by then.
 struct OpenStat {
   Pid pid = 0;
-  File file;
+  Descriptor file;
   Uid owner = 0;
 };
 
@@ -84,16 +60,13 @@ std::size_t most_kept() {
 class ProcfsSource final : public ProcessSource {
  public:
   ProcfsSource(Folder folder, ProcfsOptions options)
-      : folder_(std::move(folder)),
-        options_(std::move(options)),
-        ticks_per_second_(std::max(::sysconf(_SC_CLK_TCK), 1L)),
-        page_size_(std::max(::sysconf(_SC_PAGESIZE), 1L)) {}
+      : folder_(std::move(folder)), options_(std::move(options)), page_size_(std::max(::sysconf(_SC_PAGESIZE), 1L)) {}
 
   void look(Done done) override { done(read_all()); }
 
  private:
   Result<ProcessTable> read_all() {
-    const auto tick = Micros{std::chrono::seconds(1)} / ticks_per_second_;
+    const auto tick = ticks_to_micros(1);
     ProcessTable::Moment moment;
     moment.taken = system_clock().monotonic();
     // Starts are cut off to ticks, so the moment is too: what starts from now on does not start before it.
@@ -174,18 +147,18 @@ class ProcfsSource final : public ProcessSource {
     const auto process = std::to_string(pid);
     const auto path = process + "/stat";
     constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    OpenStat stat{.pid = pid, .file = File(::openat(proc, path.c_str(), kFlags))};
+    OpenStat stat{.pid = pid, .file = Descriptor(::openat(proc, path.c_str(), kFlags))};
     if (!stat.file.open() && errno == EMFILE && !(kept_.empty() && next_.empty())) {
       kept_.clear();
       next_.clear();
       place_ = 0;
       most_kept_ = 0;
-      stat.file = File(::openat(proc, path.c_str(), kFlags));
+      stat.file = Descriptor(::openat(proc, path.c_str(), kFlags));
     }
     // The folder is its owner's always; the files of a process that may not be traced are root's.
     struct stat about {};
     if (stat.file.open() && ::fstatat(proc, process.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
-      stat.file = File();
+      stat.file = Descriptor();
     }
     stat.owner = about.st_uid;
     return stat;
@@ -212,11 +185,11 @@ class ProcfsSource final : public ProcessSource {
     if (stat->state == 'X') {
       return Seen::absent;
     }
-    reading.key = {pid, BootTime{micros(stat->start_ticks)}};
+    reading.key = {pid, BootTime{ticks_to_micros(stat->start_ticks)}};
     reading.parent = stat->parent;
     reading.owner = open.owner;
-    reading.own = CpuTotal{micros(stat->own_ticks)};
-    reading.with_reaped = CpuTotal{micros(stat->own_ticks + stat->reaped_ticks)};
+    reading.own = CpuTotal{ticks_to_micros(stat->own_ticks)};
+    reading.with_reaped = CpuTotal{ticks_to_micros(stat->own_ticks + stat->reaped_ticks)};
     reading.zombie = stat->state == 'Z';
     reading.resident = Bytes{reading.zombie ? 0 : stat->resident_pages * page_size_};
     reading.name = stat->name;
@@ -226,13 +199,8 @@ class ProcfsSource final : public ProcessSource {
     return Seen::yes;
   }
 
-  [[nodiscard]] Micros micros(std::int64_t ticks) const {
-    return Micros{ticks / ticks_per_second_ * 1'000'000 + ticks % ticks_per_second_ * 1'000'000 / ticks_per_second_};
-  }
-
   Folder folder_;
   ProcfsOptions options_;
-  std::int64_t ticks_per_second_;
   std::int64_t page_size_;
   std::size_t last_size_ = 0;
   std::size_t most_kept_ = most_kept();
@@ -257,7 +225,7 @@ Result<std::unique_ptr<ProcessSource>> make_procfs_source(ProcfsOptions options)
 
 std::string procfs_restriction(const std::string& root) {
   // There is always a process 1. It is root's, so it is the first that is hidden from others.
-  const File first(::open((root + "/1/stat").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Descriptor first(::open((root + "/1/stat").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (first.open() || ::access(root.c_str(), F_OK) != 0) {
     return {};
   }

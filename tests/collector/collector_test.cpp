@@ -27,6 +27,7 @@ struct Host {
   FakeRuntime loop{clock};
   FakeProcessSource processes;
   FakePaneSource panes;
+  std::shared_ptr<FakeEnvironmentSource> environments = std::make_shared<FakeEnvironmentSource>();
   FakeStore store;
   StoreLane lane{store, loop.runtime(), clock, [](const LedgerKey&, const StoreLane::Health&) {}};
   Fleet fleet;
@@ -36,6 +37,7 @@ struct Host {
   std::function<void(std::shared_ptr<const Fleet>)> hanging;  ///< whom the files' reader is to answer
   Collector collector{{.processes = processes,
                        .panes = panes,
+                       .environments = environments,
                        .read_fleet =
                            [this](Depth, auto then) {
                              ++readings;
@@ -134,6 +136,37 @@ TEST_CASE("the first look is a baseline, the next deadline writes what was used 
   REQUIRE(host.store.written[id].size() == 1);
   CHECK(host.store.written[id][0].samples == echo.samples);
   CHECK(host.store.written[id][0].prune_samples_before == host.clock.wall_now - 168h);
+}
+
+TEST_CASE("what an agent left behind before the collector began is its orphan, by its environment") {
+  Host host;
+  const auto id = host.add_agent("echo", kServer).identity.id;
+  host.environments->says[300] = {"/echo", "", "ended"};
+  const std::vector<TreeProcess> before{{.pid = kServer, .parent = 1, .own = 5s},
+                                        {.pid = 300, .parent = 1, .own = 60s},
+                                        {.pid = 301, .parent = 300, .own = 1s}};
+  host.show(before);
+  host.tick();
+  CHECK(host.environments->asked == std::vector<std::vector<Pid>>{{300, 301}});
+
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1, .own = 6s},
+             {.pid = 300, .parent = 1, .own = 62s},
+             {.pid = 301, .parent = 300, .own = 4s}});
+  const auto& echo = host.tick().agents.at(0);
+  REQUIRE(row(echo, "orphans") != nullptr);
+  CHECK(row(echo, "orphans")->usage == Usage{5s});
+  CHECK(row(echo, "orphans")->processes == 2U);
+  CHECK(row(echo, "aggregate")->usage == Usage{6s});
+  CHECK(host.environments->asked.size() == 1);
+}
+
+TEST_CASE("with scope process no environment is asked for") {
+  Host host({.scope = Scope::process});
+  host.add_agent("echo", kServer);
+  host.show({{.pid = 300, .parent = 1}});
+  host.tick();
+  CHECK(host.environments->asked.empty());
 }
 
 TEST_CASE("the aggregate is exactly the sum of the sources of its tick") {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
+#include "collector/sources/environment_source.h"
 #include "collector/sources/pane_source.h"
 #include "collector/sources/process_source.h"
 
@@ -58,6 +60,25 @@ class FakePaneSource final : public PaneSource {
 
  private:
   Done waiting_;
+};
+
+/// An EnvironmentSource that knows the processes in `says` by their pids and remembers whom it was asked about.
+class FakeEnvironmentSource final : public EnvironmentSource {
+ public:
+  std::map<Pid, Declaration> says;
+  std::vector<std::vector<Pid>> asked;
+
+  std::vector<DeclaredProcess> read(std::span<const ProcessKey> processes, Micros) override {
+    std::vector<DeclaredProcess> declared;
+    asked.emplace_back();
+    for (const auto& process : processes) {
+      asked.back().push_back(process.pid);
+      if (const auto found = says.find(process.pid); found != says.end()) {
+        declared.push_back({process, found->second});
+      }
+    }
+    return declared;
+  }
 };
 
 }  // namespace fleetledger::test
