@@ -48,14 +48,14 @@ export class AgentView {
     this.limits = h('ol', { class: 'events' });
     this.noData = h('p', { class: 'quiet', hidden: '' });
     this.figures = h('div', { hidden: '' }, this.ranges, this.noData,
-      h('section', {},
+      this.amounts = h('section', {},
         h('h2', {}, 'Server and sessions'),
         h('table', { class: 'amounts processes', role: 'table', 'aria-label': 'What the server and each session use' },
           h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' },
             ...kColumns.map(text => h('th', { scope: 'col', role: 'columnheader', }, text || h('span', { class: 'unseen' }, 'Server or session'))))),
           this.rows, this.total),
         h('p', { class: 'quiet' }, 'CPU in percent of one core. Memory is summed over a session’s processes; pages that several share count several times.')),
-      h('section', {},
+      this.trends = h('section', {},
         h('div', { class: 'above' }, h('h2', {}, 'Trend'), h('label', { for: 'source' }, 'of ', this.select)),
         h('div', { class: 'trends' }, this.cpu.element, this.memory.element),
         h('p', { class: 'quiet' }, 'The line is the average, the band reaches from the least to the highest; where nothing ' +
@@ -97,6 +97,9 @@ export class AgentView {
     this.read = agent;
     setShown(this.figures, summary !== undefined && trend !== undefined && limits !== undefined);
     if (this.figures.hidden) return;
+    const any = summary.sampleCount > 0 || agent.sources.length > 0;
+    setShown(this.amounts, any);
+    setShown(this.trends, any);
     this.showProcesses(agent, summary);
     this.showTrend(agent, summary, trend, limits);
     this.showLimits(limits);
@@ -139,9 +142,9 @@ export class AgentView {
     syncRows(this.select, sources.map(source => ({ source })), item => item.source,
       item => h('option', { value: item.source }), (option, item) => setText(option, sourceText(item.source, this.names)));
     this.select.value = this.source;
-    setShown(this.noData, past.size === 0);
-    setText(this.noData, summary.sampleCount > 0 ? `No rows in the last ${this.range.name}; there are older ones.`
-      : isMeasured(agent.state) ? 'No rows yet: the first comes with the agent’s next period.' : 'No rows: nothing was measured.');
+    setShown(this.noData, past.size === 0 && (summary.sampleCount > 0 || isMeasured(agent.state)));
+    setText(this.noData, summary.sampleCount > 0 ? `No rows in ${this.range.last}; there are older ones.`
+      : 'No rows yet: the first comes with the agent’s next period.');
   }
 
   showTrend(agent, summary, trend, limits) {
@@ -153,10 +156,10 @@ export class AgentView {
   }
 
   showLimits({ events, summary, windowHours }) {
-    const hours = kRanges.find(range => range.hours === windowHours).name;
+    const { last } = kRanges.find(range => range.hours === windowHours);
     const shown = events.length < summary.totalEvents ? `; the newest ${events.length} are listed` : '';
-    setText(this.limitsText, summary.totalEvents === 0 ? `None in the last ${hours}.`
-      : `${count(summary.totalEvents, 'event')} in the last ${hours}${shown}.`);
+    setText(this.limitsText, summary.totalEvents === 0 ? `None in ${last}.`
+      : `${count(summary.totalEvents, 'event')} in ${last}${shown}.`);
     syncRows(this.limits, events, event => event.id, createLimit, () => {});
   }
 

@@ -116,7 +116,7 @@ export class Chart {
 
   window() {
     const peak = extremes(this.points)?.peak ?? 0;
-    return { dateWindow: [this.from, this.to], valueRange: [0, peak > 0 ? peak * 1.08 : 1] };
+    return { dateWindow: [this.from, this.to], valueRange: [0, peak > 0 ? peak * 1.08 : this.binary ? 2 ** 20 : 1] };
   }
 
   colours() {

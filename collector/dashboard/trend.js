@@ -1,10 +1,10 @@
 // From the answer of /resources/trend to what is drawn: pure functions.
 
-/// Hours, name, and points asked for: a bounded number, however many rows there are.
+/// Hours, names, and points asked for: a bounded number, however many rows there are.
 export const kRanges = [
-  { hours: 1, name: '1 hour', buckets: 120 },
-  { hours: 24, name: '24 hours', buckets: 288 },
-  { hours: 168, name: '7 days', buckets: 336 },
+  { hours: 1, name: '1 hour', last: 'the last hour', buckets: 120 },
+  { hours: 24, name: '24 hours', last: 'the last 24 hours', buckets: 288 },
+  { hours: 168, name: '7 days', last: 'the last 7 days', buckets: 336 },
 ];
 
 export const kCpu = { min: 'minCpuPercent', avg: 'avgCpuPercent', peak: 'peakCpuPercent' };

@@ -44,7 +44,8 @@ test('an agent that is off or disabled is not turned on yet: in calm words, with
       assert.match(advice, cure);
       assert(!await page.locator('.headline').isVisible());
       await page.waitForFunction(() => !document.querySelector('main[aria-busy]'));
-      assert.equal(await page.getByRole('heading', { name: 'Trend' }).isVisible(), name === 'off');
+      assert.equal(await page.getByRole('heading', { name: 'Rate limits' }).isVisible(), name === 'off');
+      assert(!await page.getByRole('heading', { name: 'Trend' }).isVisible());
       assert(!await page.locator('#notice').isVisible());
       page.blameless();
       await page.context().close();
