@@ -66,11 +66,13 @@ struct Collector::State : std::enable_shared_from_this<State> {
   State(CollectorParts the_parts, CollectorOptions the_options)
       : parts(std::move(the_parts)),
         options(the_options),
+        totals(the_options.metrics_sessions),
         schedule(the_options.interval ? parts.clock.monotonic() : MonotonicTime{}),
         meter(the_options.scope) {}
 
   CollectorParts parts;
   CollectorOptions options;
+  FleetCounters totals;
   Schedule schedule;
   Meter meter;
   RootResolver resolver{geteuid()};
@@ -117,6 +119,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void read_environments();
   std::vector<std::string> take_due();
   void append(const ResolvedRoots& resolved, WallTime wall);
+  void hand_over(const Agent& agent, AgentTick tick);
   void take_snapshot(const ResolvedRoots& resolved);
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
@@ -203,6 +206,11 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
     }
   }
   fleet = std::move(now);
+  for (const auto& forgotten : totals.adopt(*fleet, moment)) {
+    if (parts.ledgers != nullptr) {
+      parts.ledgers->forget(forgotten);
+    }
+  }
 }
 
 void Collector::State::reread_files(Depth depth) {
@@ -365,9 +373,8 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
         said.samples = to_samples(*reading, wall);
       }
       if (parts.ledgers != nullptr) {
-        counters.rows += said.samples.size();
         newest_rows[agent.identity.id] = wall;
-        parts.ledgers->append(ledger_of(agent), {said.samples, {}, wall - agent.settings.retention});
+        hand_over(agent, {said.samples, {}, wall - agent.settings.retention});
       }
     }
     said.status = status_of(agent);
@@ -378,6 +385,13 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
       report.others.push_back({agent.identity, status_of(agent), {}});
     }
   }
+}
+
+/// The one way to the ledgers: what goes through here is counted.
+void Collector::State::hand_over(const Agent& agent, AgentTick tick) {
+  counters.rows += tick.samples.size();
+  totals.add(agent.identity, tick.events);
+  parts.ledgers->append(ledger_of(agent), std::move(tick));
 }
 
 void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
@@ -396,6 +410,7 @@ void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
     return std::none_of(fleet->agents.begin(), fleet->agents.end(),
                         [&](const Agent& agent) { return agent.identity.id == entry.first; });
   });
+  totals.add(taken, parts.clock.monotonic());
   snapshot = std::make_shared<const Snapshot>(std::move(taken));
 }
 
@@ -406,6 +421,7 @@ void Collector::State::publish(Tick& tick) {
   report.self_children = self.children - self_before.children;
   report.self_resident = self.resident;
   report.took = parts.clock.monotonic() - tick.begun;
+  counters.tick_durations.add(report.took);
   self_before = self;
   report.number = deadlines_answered;
   published = std::move(report);
@@ -449,6 +465,8 @@ bool Collector::reading() const { return state_->reading_files || state_->readin
 const std::shared_ptr<const Fleet>& Collector::fleet() const { return state_->fleet; }
 const Meter& Collector::meter() const { return state_->meter; }
 const CollectorCounters& Collector::counters() const { return state_->counters; }
+const FleetCounters& Collector::fleet_counters() const { return state_->totals; }
+const SelfUsage& Collector::self_usage() const { return state_->self_before; }
 AgentStatus Collector::status_of(const Agent& agent) const { return state_->status_of(agent); }
 const TickReport& Collector::last_report() const { return state_->published; }
 const std::shared_ptr<const Snapshot>& Collector::snapshot() const { return state_->snapshot; }

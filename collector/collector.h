@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "collector/clock.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
+#include "collector/fleet_counters.h"
 #include "collector/meter.h"
 #include "collector/runtime.h"
 #include "collector/schedule.h"
@@ -42,6 +44,7 @@ struct CollectorOptions {
   Scope scope = Scope::tree;
   /// One period for all agents, whatever their files say, and a tick each even if none is metered.
   std::optional<Micros> interval;
+  std::size_t metrics_sessions = 0;  ///< how many sessions have counters of their own; for good
 };
 
 /// Metering, tick by tick: look (panes, processes), charge everybody, append for the agents that are due, publish.
@@ -70,6 +73,8 @@ class Collector {
   [[nodiscard]] const std::shared_ptr<const Fleet>& fleet() const;
   [[nodiscard]] const Meter& meter() const;
   [[nodiscard]] const CollectorCounters& counters() const;
+  [[nodiscard]] const FleetCounters& fleet_counters() const;
+  [[nodiscard]] const SelfUsage& self_usage() const;  ///< at the end of the last tick
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
   [[nodiscard]] const TickReport& last_report() const;
   /// What the last good look said; an empty one before that. Replaced, never changed.

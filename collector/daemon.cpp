@@ -14,7 +14,9 @@
 #include "collector/host_sources.h"
 #include "collector/log.h"
 #include "collector/loop/handle.h"
+#include "collector/loop/loop_lag.h"
 #include "collector/loop/loop_runtime.h"
+#include "collector/metrics_view.h"
 #include "collector/service.h"
 #include "collector/sources/procfs_source.h"
 #include "collector/store_lane.h"
@@ -44,6 +46,7 @@ class Daemon {
   [[nodiscard]] bool stuck() const { return stuck_; }
 
  private:
+  [[nodiscard]] MetricsView metrics() const;
   void on_published(const TickReport& report);
   void arm();
   void on_timer();
@@ -60,6 +63,8 @@ class Daemon {
   DaemonOptions options_;
   LedgerStore& store_;
   const Clock& clock_ = system_clock();
+  WallTime started_ = clock_.wall();
+  LoopLag loop_lag_;
   LoopRuntime runtime_;
   std::shared_ptr<Discovery> discovery_;
   HostSources sources_;
@@ -85,6 +90,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
     : loop_(loop),
       options_(std::move(options)),
       store_(store),
+      loop_lag_(loop),
       runtime_(loop),
       discovery_(std::make_shared<Discovery>(discovery_options(options_.config, options_.places))),
       sources_(std::move(sources)),
@@ -103,7 +109,17 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                      .runtime = runtime_.runtime(),
                      .published = [this](const TickReport& report) { on_published(report); },
                  },
-                 {.scope = options_.config.sampling.scope, .interval = options_.interval}) {}
+                 {.scope = options_.config.sampling.scope,
+                  .interval = options_.interval,
+                  .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}) {}
+
+MetricsView Daemon::metrics() const {
+  auto view = view_metrics(collector_, lane_, clock_.monotonic());
+  view.loop_lag = loop_lag_.turns();
+  view.started = started_;
+  view.version = options_.version;
+  return view;
+}
 
 Result<void> Daemon::start_serving() {
   if (!options_.serve || !options_.config.http.enabled) {
@@ -115,6 +131,7 @@ Result<void> Daemon::start_serving() {
                         return ApiState{.fleet = collector_.fleet(),
                                         .snapshot = collector_.snapshot(),
                                         .status_of = [this](const Agent& agent) { return collector_.status_of(agent); },
+                                        .metrics = [this] { return metrics(); },
                                         .own_resident = collector_.last_report().self_resident,
                                         .now = clock_.wall()};
                       }});

@@ -30,6 +30,7 @@ struct DaemonOptions {
   std::optional<Micros> interval;                  ///< one period for all agents (foreground sampling)
   std::optional<std::uint64_t> stop_after;         ///< so many ticks after the baseline
   bool record = true;                              ///< false: nothing is written
+  std::string version;                             ///< of the program, for /metrics
   bool serve = false;                              ///< over HTTP, if the configuration says so too
   std::function<void(const TickReport&)> on_tick;  ///< each tick, the baseline (number 0) included
   /// Reads the configuration again, on SIGHUP; an Error leaves the old one in force.

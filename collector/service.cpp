@@ -6,7 +6,7 @@
 #include "collector/api/answers.h"
 #include "collector/http/server.h"
 #include "collector/log.h"
-#include "collector/operator_token.h"
+#include "collector/token_file.h"
 #include "config/listen_address.h"
 
 namespace fleetledger {
@@ -70,6 +70,40 @@ void StoreReads::add(StoreRead read, Responder answer) {
   state_->begin();
 }
 
+namespace {
+
+Result<Secret> open_token(const std::string& path, const char* event, const std::string& what) {
+  auto token = open_token_file(path, what);
+  if (!token) {
+    return fail(token.error());
+  }
+  log::info(event, {{"file", path}, {"made", token->made ? "now" : "before"}});
+  return std::move(token->secret);
+}
+
+Result<ApiKeys> open_keys(const HttpConfig& config) {
+  ApiKeys keys{.metrics_for_anyone = config.metrics_auth == MetricsAuth::none};
+  auto operators = open_token(config.operator_token_file, "operator_token", "the operator's token");
+  if (!operators) {
+    return fail(operators.error());
+  }
+  keys.operators = std::move(*operators);
+  if (config.metrics_auth == MetricsAuth::token) {
+    auto metrics = open_token(config.metrics_token_file, "metrics_token", "the metrics token");
+    if (!metrics) {
+      return fail(metrics.error());
+    }
+    if (*metrics == keys.operators) {
+      return fail("use the metrics token " + config.metrics_token_file +
+                  ": it is the operator's, and would let its reader see everything");
+    }
+    keys.metrics = std::move(*metrics);
+  }
+  return keys;
+}
+
+}  // namespace
+
 class Service::Impl {
  public:
   explicit Impl(ServiceParts parts) : parts_(std::move(parts)), reads_(parts_.store, parts_.runtime) {}
@@ -88,12 +122,11 @@ class Service::Impl {
     if (!server) {
       return fail(server.error());
     }
-    auto token = open_operator_token(config.operator_token_file);
-    if (!token) {
-      return fail(token.error());
+    auto keys = open_keys(config);
+    if (!keys) {
+      return fail(keys.error());
     }
-    log::info("operator_token", {{"file", config.operator_token_file}, {"made", token->made ? "now" : "before"}});
-    api_.emplace(std::move(token->secret));
+    api_.emplace(std::move(*keys));
     server_ = std::move(*server);
     for (const auto& address : server_->bound_addresses()) {
       log::info("listening", {{"address", address}});

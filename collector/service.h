@@ -49,7 +49,7 @@ struct ServiceParts {
 /// Everything that is served over HTTP: the server, who may ask, and the answers. Loop thread only.
 class Service {
  public:
-  /// Listens, then reads or makes the operator's token; says both in the log. Paths are expanded.
+  /// Listens, then reads or makes the tokens' files; says all of it in the log. Paths are expanded.
   [[nodiscard]] static Result<std::unique_ptr<Service>> start(const HttpConfig& config, ServiceParts parts);
 
   ~Service();

@@ -31,9 +31,8 @@ struct SourceNow {
   std::uint32_t processes = 0;
 };
 
-/// One role of an agent: a counter since the daemon began, and gauges of the last look.
+/// One role of an agent at the last look.
 struct RoleTotals {
-  Usage cpu;    ///< never falls
   Usage usage;  ///< in the interval of the look
   Bytes resident;
   std::uint32_t processes = 0;
@@ -73,6 +72,7 @@ struct HostNow {
   unsigned cpus = 0;
   Bytes memory_total;
   Bytes memory_available;
+  Bytes collector_children;              ///< resident memory of our ps and tmux while they looked
   std::vector<OtherProgram> top_others;  ///< at most three, by usage, then by name
 };
 

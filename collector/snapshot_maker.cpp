@@ -1,6 +1,7 @@
 #include "collector/snapshot_maker.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -52,7 +53,6 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     names.emplace(root.claim, &root);
   }
 
-  std::map<std::string, std::array<Usage, kRoles>> totals;
   for (const auto& agent : fleet.agents) {
     auto& now = snapshot.agents.emplace_back();
     now.identity = agent.identity;
@@ -60,7 +60,6 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     now.gate = agent.gate;
     now.metered = agent.metered();
     now.live_sessions = agent.live_sessions.size();
-    totals[agent.identity.id] = totals_[agent.identity.id];
   }
   for (const auto& charge : charges.sources) {
     const auto owner = agent_of.find(charge.claim.agent);
@@ -78,7 +77,6 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
       now.source = charge.claim.source == kOrphans ? kOrphansSource : kSessionPrefix;
     }
     const auto role = static_cast<std::size_t>(role_of(now.source));
-    totals[agent.identity.id][role] += charge.usage;
     agent.roles[role].usage += charge.usage;
     agent.roles[role].resident += charge.resident;
     agent.roles[role].processes += charge.processes;
@@ -87,32 +85,34 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     }
   }
   for (auto& agent : snapshot.agents) {
-    for (std::size_t role = 0; role < kRoles; ++role) {
-      agent.roles[role].cpu = totals[agent.identity.id][role];
-    }
     std::sort(agent.sources.begin(), agent.sources.end(), [](const SourceNow& left, const SourceNow& right) {
       return std::pair(role_of(left.source), std::string_view(left.source)) <
              std::pair(role_of(right.source), std::string_view(right.source));
     });
   }
-  totals_ = std::move(totals);
   Usage all;
   for (const auto& agent : snapshot.agents) {
     for (const auto& role : agent.roles) {
       all += role.usage;
     }
   }
-  snapshot.host = host_now(meter, host, all);
+  snapshot.host = host_now(meter, host, all, resolved.roots.collector);
   return snapshot;
 }
 
-HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host, Usage agents) {
+HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host, Usage agents, std::optional<Pid> self) {
   const auto& charges = meter.last_charges();
   const auto taken = meter.last_look().moment().taken;
   HostNow now;
   now.cpus = host.cpus;
   now.memory_total = host.memory_total;
   now.memory_available = host.memory_available;
+  for (std::size_t i = 0; i < charges.processes.size(); ++i) {
+    const auto& reading = meter.last_look().readings()[i];
+    if (charges.processes[i].why == Attribution::collector && reading.key.pid != self) {
+      now.collector_children += reading.resident;
+    }
+  }
   if (before_) {
     now.interval = taken - before_->taken;
     now.busy = std::max(host.busy - before_->host.busy, Usage{});

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <array>
-#include <map>
 #include <optional>
-#include <string>
 
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
@@ -13,8 +10,7 @@
 
 namespace fleetledger {
 
-/// Makes snapshots out of looks, and keeps the counters that run through all of them: CPU time per agent and role,
-/// for as long as an agent is in the fleet. One thread; reads no clock.
+/// Makes snapshots out of looks; remembers of the last one what the host's counters were. One thread; reads no clock.
 class SnapshotMaker {
  public:
   /// After each look of `meter`. `host` was read at the same time. Leaves status, ledger and newest row of the agents,
@@ -23,14 +19,13 @@ class SnapshotMaker {
                               const HostReading& host);
 
  private:
-  [[nodiscard]] HostNow host_now(const Meter& meter, const HostReading& host, Usage agents);
+  [[nodiscard]] HostNow host_now(const Meter& meter, const HostReading& host, Usage agents, std::optional<Pid> self);
 
   struct Before {
     HostReading host;
     MonotonicTime taken;
   };
 
-  std::map<std::string, std::array<Usage, kRoles>> totals_;  ///< by agent id
   std::optional<Before> before_;
 };
 

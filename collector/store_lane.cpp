@@ -27,7 +27,8 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   const Clock& clock;
   Report report;
   std::map<std::string, Agent> agents;
-  std::deque<std::string> ready;  ///< agents with something to do, in the order in which they came to have it
+  std::map<std::string, Health> released;  ///< the counts of agents that are not among those
+  std::deque<std::string> ready;           ///< agents with something to do, in the order in which they came to have it
   std::size_t quick_running = 0;
   std::size_t slow_running = 0;
   std::uint64_t dropped = 0;
@@ -153,12 +154,15 @@ void StoreLane::State::run_release(Agent& agent) {
     if (self->closed) {
       return;
     }
-    auto& released = self->agents.at(id);
-    self->end(released);
-    if (released.released && released.queue.empty()) {
+    auto& left = self->agents.at(id);
+    self->end(left);
+    if (left.released && left.queue.empty()) {
+      const auto& health = left.health;
+      self->released[id] = {
+          .written = health.written, .rows = health.rows, .dropped = health.dropped, .errors = health.errors};
       self->agents.erase(id);
     } else {
-      self->make_ready(released);
+      self->make_ready(left);
     }
     self->pump();
   });
@@ -168,7 +172,10 @@ void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<Ledger
   end(agent);
   agent.slow = took >= kSlow;
   if (result) {
-    agent.health.written += result->yielding ? 0 : 1;
+    if (!result->yielding) {
+      ++agent.health.written;
+      agent.health.rows += tick.samples.size();
+    }
     agent.health.standing = std::move(*result);
     agent.health.error.reset();
     agent.health.failing_since.reset();
@@ -230,6 +237,9 @@ StoreLane::~StoreLane() { state_->closed = true; }
 
 void StoreLane::append(const LedgerKey& ledger, AgentTick tick) {
   auto& agent = state_->agents[ledger.agent.id];
+  if (auto before = state_->released.extract(ledger.agent.id)) {
+    agent.health = std::move(before.mapped());
+  }
   agent.ledger = ledger;
   agent.released = false;
   agent.queue.push_back(std::move(tick));
@@ -254,6 +264,16 @@ const StoreLane::Health* StoreLane::health(const std::string& agent_id) const {
   const auto found = state_->agents.find(agent_id);
   return found == state_->agents.end() ? nullptr : &found->second.health;
 }
+
+StoreLane::Health StoreLane::counted(const std::string& agent_id) const {
+  if (const auto* known = health(agent_id)) {
+    return *known;
+  }
+  const auto found = state_->released.find(agent_id);
+  return found == state_->released.end() ? Health{} : found->second;
+}
+
+void StoreLane::forget(const std::string& agent_id) { state_->released.erase(agent_id); }
 
 std::uint64_t StoreLane::dropped() const { return state_->dropped; }
 std::uint64_t StoreLane::errors() const { return state_->errors; }

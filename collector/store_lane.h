@@ -26,9 +26,10 @@ class StoreLane {
   static constexpr Micros kFirstRetry = std::chrono::milliseconds{250};
   static constexpr Micros kLastRetry = std::chrono::seconds{10};
 
-  /// How it stands with one agent's ledger.
+  /// How it stands with one agent's ledger. The counts never fall.
   struct Health {
     std::uint64_t written = 0;               ///< ticks
+    std::uint64_t rows = 0;                  ///< samples in them
     std::uint64_t dropped = 0;               ///< ticks
     std::uint64_t errors = 0;                ///< attempts that failed
     std::optional<Error> error;              ///< of the last attempt, if that failed
@@ -45,11 +46,15 @@ class StoreLane {
 
   void append(const LedgerKey& ledger, AgentTick tick);
 
-  /// An agent is gone: what is queued for it is still written, then its handles are let go and its health forgotten.
+  /// An agent is gone: what is queued for it is still written, then its handles are let go; of its health the counts
+  /// are kept until forget().
   void release(const LedgerKey& ledger);
+  void forget(const std::string& agent_id);
 
   /// nullptr for an agent that nothing was ever written for.
   [[nodiscard]] const Health* health(const std::string& agent_id) const;
+  /// The counts, also of a released one; zero where nothing was ever written.
+  [[nodiscard]] Health counted(const std::string& agent_id) const;
   [[nodiscard]] std::uint64_t dropped() const;
   [[nodiscard]] std::uint64_t errors() const;
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/duration_histogram.h"
 #include "collector/self_usage.h"
 #include "core/agent.h"
 #include "core/result.h"
@@ -50,6 +51,11 @@ struct CollectorCounters {
   std::uint64_t looks = 0;       ///< asked of the process source
   std::uint64_t pane_lists = 0;  ///< asked of the pane source
   std::uint64_t rows = 0;        ///< handed to ledgers
+  DurationHistogram tick_durations{
+      std::chrono::milliseconds{5},   std::chrono::milliseconds{10},  std::chrono::milliseconds{25},
+      std::chrono::milliseconds{50},  std::chrono::milliseconds{100}, std::chrono::milliseconds{250},
+      std::chrono::milliseconds{500}, std::chrono::seconds{1},        std::chrono::milliseconds{2500},
+      std::chrono::seconds{5},        std::chrono::seconds{10}};  ///< wall time, one for each of `ticks`
 };
 
 }  // namespace fleetledger

@@ -19,12 +19,22 @@ struct HttpLimits {
   friend bool operator==(const HttpLimits&, const HttpLimits&) = default;
 };
 
+/// Whom /metrics is answered.
+enum class MetricsAuth {
+  operators,  ///< whoever has the operator's token
+  token,      ///< besides, whoever has a token that is for this alone
+  none,       ///< anybody who can connect; only where all addresses are loopback
+};
+
 struct HttpConfig {
   bool enabled = true;
   std::vector<std::string> listen{"127.0.0.1:4100"};           ///< forms: config/listen_address.h
   std::string operator_token_file = "<state>/operator.token";  ///< "~" and "<state>" not yet expanded
-  std::vector<std::string> allowed_hosts;                      ///< names in `Host`, besides the loopback ones
-  bool allow_remote = false;                                   ///< `listen` may have other addresses than loopback
+  MetricsAuth metrics_auth = MetricsAuth::operators;
+  std::string metrics_token_file = "<state>/metrics.token";  ///< likewise
+  std::int64_t metrics_sessions = 0;                         ///< so many sessions have series of their own
+  std::vector<std::string> allowed_hosts;                    ///< names in `Host`, besides the loopback ones
+  bool allow_remote = false;                                 ///< `listen` may have other addresses than loopback
   HttpLimits limits;
 
   friend bool operator==(const HttpConfig&, const HttpConfig&) = default;

@@ -71,6 +71,10 @@ constexpr std::array kLocations{Word<LedgerLocation>{"auto", LedgerLocation::aut
 constexpr std::array kLevels{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogLevel>{"info", LogLevel::info},
                              Word<LogLevel>{"warning", LogLevel::warning}, Word<LogLevel>{"error", LogLevel::error}};
 
+constexpr std::array kMetricsAuths{Word<MetricsAuth>{"operator", MetricsAuth::operators},
+                                   Word<MetricsAuth>{"token", MetricsAuth::token},
+                                   Word<MetricsAuth>{"none", MetricsAuth::none}};
+
 constexpr DurationBounds kPeriod{.least = 1s, .most = 24h, .raise = true};
 constexpr DurationBounds kRetention{.least = 1s, .most = hours{24 * 3650}};
 constexpr DurationBounds kTimeout{.least = 100ms, .most = 60s};
@@ -153,6 +157,12 @@ Keys<HttpConfig> http_keys() {
       {"listen", &Section::listen, list_of(listen_address()), "where; a Unix socket has mode 0600"},
       {"operator_token_file", &Section::operator_token_file, path(),
        "the operator's token; made at the first start, mode 0600"},
+      {"metrics_auth", &Section::metrics_auth, one_of(kMetricsAuths),
+       "who may read /metrics: the operator; also who has the token for it; anybody (loopback only)"},
+      {"metrics_token_file", &Section::metrics_token_file, path(),
+       "the token for /metrics alone; made if metrics_auth is token, mode 0600"},
+      {"metrics_sessions", &Section::metrics_sessions, whole_number(0, 10'000),
+       "how many sessions have series of their own in /metrics"},
       {"allowed_hosts", &Section::allowed_hosts, list_of(host_name()),
        "names by which clients may call us, besides localhost and loopback numbers"},
       {"allow_remote", &Section::allow_remote, truth(), "lets `listen` name addresses that other hosts can reach"},
@@ -261,25 +271,35 @@ ValueKind<HttpLimits> http_limits() {
 
 // ---- The file, the environment, and the documentation. ----
 
-/// What is wrong only together with another key. `line`: that of http.listen in the file.
-void check_http(const HttpConfig& http, int line, Findings& findings) {
+/// Where keys of http stand in the file; 0 for one that is not there.
+struct HttpLines {
+  int listen = 0;
+  int metrics_auth = 0;
+};
+
+/// What is wrong only together with another key.
+void check_http(const HttpConfig& http, const HttpLines& lines, Findings& findings) {
   if (!http.enabled) return;
   const bool refused = std::any_of(findings.problems.begin(), findings.problems.end(),
                                    [](const Problem& problem) { return problem.key == "http.listen"; });
   if (http.listen.empty() && !refused) {
-    findings.problem(line, "http.listen", "an address is needed; to serve nothing, say http.enabled: false");
+    findings.problem(lines.listen, "http.listen", "an address is needed; to serve nothing, say http.enabled: false");
   }
   for (const std::string& text : http.listen) {
     const auto address = parse_listen_address(text);
-    if (address && !address->loopback && !http.allow_remote) {
-      findings.problem(line, "http.listen",
+    if (!address || address->loopback) continue;
+    if (!http.allow_remote) {
+      findings.problem(lines.listen, "http.listen",
                        text + " can be reached from other hosts; if that is meant, say http.allow_remote: true");
+    }
+    if (http.metrics_auth == MetricsAuth::none) {
+      findings.problem(lines.metrics_auth, "http.metrics_auth",
+                       "none is for loopback addresses only, and " + text + " can be reached from other hosts");
     }
   }
 }
 
-/// Returns the line of http.listen; 0 if it is not there.
-int read_file(Config& config, const ConfigSource& source, Findings& findings) {
+HttpLines read_file(Config& config, const ConfigSource& source, Findings& findings) {
   const YamlTree tree = parse_yaml(source.text, source.file);
   const std::vector<YamlEntry>& entries = entries_of(tree.root, "", findings);
   std::vector<std::string_view> names;
@@ -294,13 +314,15 @@ int read_file(Config& config, const ConfigSource& source, Findings& findings) {
   }
   std::erase_if(findings.problems, [&](const Problem& problem) { return problem.line >= tree.lost_at; });
   findings.problems.insert(findings.problems.begin(), tree.problems.begin(), tree.problems.end());
+  HttpLines lines;
   for (const YamlEntry& section : entries) {
     if (section.key != "http") continue;
     for (const YamlEntry& entry : section.value.entries) {
-      if (entry.key == "listen") return entry.line;
+      if (entry.key == "listen") lines.listen = entry.line;
+      if (entry.key == "metrics_auth") lines.metrics_auth = entry.line;
     }
   }
-  return 0;
+  return lines;
 }
 
 std::string variable_of(std::string_view section, std::string_view key = "") {
@@ -360,10 +382,10 @@ void read_environment(Config& config, const ConfigSource& source, Findings& find
 ParsedConfig parse_config(const ConfigSource& source) {
   ParsedConfig parsed;
   Findings file{.file = source.file, .problems = {}, .remarks = {}};
-  const int listen_line = read_file(parsed.config, source, file);
+  const HttpLines http_lines = read_file(parsed.config, source, file);
   Findings environment{.file = "environment", .problems = {}, .remarks = {}};
   read_environment(parsed.config, source, environment);
-  check_http(parsed.config.http, listen_line, file);
+  check_http(parsed.config.http, http_lines, file);
   const auto by_line = [](const Problem& left, const Problem& right) { return left.line < right.line; };
   std::stable_sort(file.problems.begin(), file.problems.end(), by_line);
   std::stable_sort(file.remarks.begin(), file.remarks.end(), by_line);

@@ -41,6 +41,14 @@ const std::string* named_agent(const Request& request) {
   return request.agent_id && !request.agent_id->empty() ? &*request.agent_id : nullptr;
 }
 
+/// What the caller sent, however long; nothing if it is no token at all.
+std::optional<std::string_view> bearer_token(const Request& request) {
+  if (!request.authorization || !request.authorization->starts_with(kSchemeOfTokens)) {
+    return std::nullopt;
+  }
+  return std::string_view(*request.authorization).substr(kSchemeOfTokens.size());
+}
+
 }  // namespace
 
 Response wrong_token() {
@@ -67,16 +75,17 @@ std::string_view weakness(const AgentToken& token) {
   return {};
 }
 
-Access::Access(const Secret& operators, std::shared_ptr<const Fleet> fleet)
-    : fleet_(std::move(fleet)), operators_(operators) {
+Access::Access(const ApiKeys& keys, std::shared_ptr<const Fleet> fleet) : fleet_(std::move(fleet)), keys_(keys) {
   std::map<std::string_view, std::size_t> uses;
   for (const auto& access : fleet_->access) {
     ++uses[access.token.secret.reveal()];
   }
   for (const auto& access : fleet_->access) {
     auto why = weakness(access.token);
-    if (why.empty() && access.token.secret == operators_) {
+    if (why.empty() && access.token.secret == keys_.operators) {
       why = "its token is the operator's";
+    } else if (why.empty() && access.token.secret == keys_.metrics) {
+      why = "its token is the one for metrics";
     } else if (why.empty() && uses[access.token.secret.reveal()] > 1) {
       why = "another agent has the same token";
     }
@@ -85,10 +94,11 @@ Access::Access(const Secret& operators, std::shared_ptr<const Fleet> fleet)
 }
 
 tl::expected<Caller, Response> Access::caller_of(const Request& request) const {
-  if (!request.authorization || !request.authorization->starts_with(kSchemeOfTokens)) {
+  const auto token = bearer_token(request);
+  if (!token) {
     return refuse(no_token());
   }
-  const auto sent = std::string_view(*request.authorization).substr(kSchemeOfTokens.size());
+  const auto sent = *token;
   if (sent.size() > kLongestToken) {
     return refuse(wrong_token());
   }
@@ -100,13 +110,26 @@ tl::expected<Caller, Response> Access::caller_of(const Request& request) const {
       caller = Caller{agent};
     }
   }
-  if (equal_in_constant_time(sent, operators_.reveal())) {
+  if (equal_in_constant_time(sent, keys_.operators.reveal())) {
     caller = Caller{};
   }
   if (!caller) {
     return refuse(wrong_token());
   }
   return *caller;
+}
+
+std::optional<Response> Access::refuse_metrics(const Request& request) const {
+  if (keys_.metrics_for_anyone) {
+    return std::nullopt;
+  }
+  const auto sent = bearer_token(request);
+  const bool right = sent && equal_in_constant_time(*sent, keys_.metrics.reveal());
+  const auto caller = caller_of(request);
+  if (right || (caller && !caller->agent)) {
+    return std::nullopt;
+  }
+  return caller ? wrong_token() : caller.error();
 }
 
 bool Access::is_called(std::size_t agent, std::string_view name) const {

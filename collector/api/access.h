@@ -24,6 +24,13 @@ namespace fleetledger {
 // For the same reason an agent that asks for another one, or for what is the operator's, gets the answer of a wrong
 // token, whether there is such an agent or not. Only the operator is told 404, or 409 with the ids of a name.
 
+/// The tokens that do not belong to agents. An empty one lets nobody in.
+struct ApiKeys {
+  Secret operators;
+  Secret metrics;                   ///< reads /metrics, nothing else
+  bool metrics_for_anyone = false;  ///< /metrics needs no token
+};
+
 /// Who sent a token that is known.
 struct Caller {
   std::optional<std::size_t> agent;  ///< where it stands in fleet.agents; nothing: the operator
@@ -35,11 +42,13 @@ class Access {
   static constexpr std::size_t kShortestToken = 16;  ///< bytes; a shorter one can be guessed
   static constexpr std::size_t kLongestToken = 256;  ///< bounds what comparing with all of them costs
 
-  /// An operator's token that is empty lets nobody in.
-  Access(const Secret& operators, std::shared_ptr<const Fleet> fleet);
+  Access(const ApiKeys& keys, std::shared_ptr<const Fleet> fleet);
 
   /// The caller, or 401 or 403. Compares with every token there is, in a time that says nothing of any of them.
   [[nodiscard]] tl::expected<Caller, Response> caller_of(const Request& request) const;
+
+  /// Nothing if /metrics may be answered; or 401 or 403.
+  [[nodiscard]] std::optional<Response> refuse_metrics(const Request& request) const;
 
   /// The agent that a request to /resources/... is about (`wanted` is nullptr) or one to /agents/{id}/..., by its id,
   /// or by a name that only one agent has. Otherwise 400, 403, 404 or 409.
@@ -55,7 +64,7 @@ class Access {
   [[nodiscard]] bool is_called(std::size_t agent, std::string_view name) const;
 
   std::shared_ptr<const Fleet> fleet_;
-  Secret operators_;
+  ApiKeys keys_;
   std::vector<std::string_view> refusals_;  ///< one for each agent
 };
 

@@ -9,7 +9,7 @@ namespace fleetledger {
 
 Answer Api::answer(const Request& request, const ApiState& state) {
   if (!access_ || &access_->fleet() != state.fleet.get()) {
-    access_ = std::make_shared<const Access>(operators_, state.fleet);
+    access_ = std::make_shared<const Access>(keys_, state.fleet);
   }
   for (const auto& route : routes()) {
     const auto* wanted = route.match(request.path);
@@ -20,6 +20,10 @@ Answer Api::answer(const Request& request, const ApiState& state) {
     call.variable = wanted;
     if (route.who == Who::anyone) {
       return route.answer(call);
+    }
+    if (route.who == Who::metrics) {
+      auto refusal = access_->refuse_metrics(request);
+      return refusal ? Answer{std::move(*refusal)} : route.answer(call);
     }
     const auto caller = access_->caller_of(request);
     if (!caller) {

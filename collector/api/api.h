@@ -7,6 +7,7 @@
 
 #include "collector/api/access.h"
 #include "collector/http/message.h"
+#include "collector/metrics_view.h"
 #include "collector/snapshot.h"
 #include "config/secret.h"
 #include "core/ledger_store.h"
@@ -18,6 +19,7 @@ struct ApiState {
   std::shared_ptr<const Fleet> fleet;
   std::shared_ptr<const Snapshot> snapshot;
   std::function<AgentStatus(const Agent&)> status_of;  ///< called before answer() returns, not later
+  std::function<MetricsView()> metrics;                ///< likewise
   Bytes own_resident;                                  ///< the collector's memory
   WallTime now{};
 };
@@ -32,12 +34,12 @@ using Answer = std::variant<Response, StoreRead>;
 /// sockets, no clock. One thread.
 class Api {
  public:
-  explicit Api(Secret operators_token) : operators_(std::move(operators_token)) {}
+  explicit Api(ApiKeys keys) : keys_(std::move(keys)) {}
 
   [[nodiscard]] Answer answer(const Request& request, const ApiState& state);
 
  private:
-  Secret operators_;
+  ApiKeys keys_;
   std::shared_ptr<const Access> access_;  ///< made from the fleet of the last request
 };
 

@@ -12,6 +12,9 @@ namespace fleetledger {
 [[nodiscard]] Answer answer_rate_limits(const Call& call);
 [[nodiscard]] Answer answer_trend(const Call& call);
 
+// What Prometheus scrapes: off the loop, because it is long on a host of many agents.
+[[nodiscard]] Answer answer_metrics(const Call& call);
+
 // Agents as they are now.
 [[nodiscard]] Answer answer_agent(const Call& call);
 [[nodiscard]] Answer answer_agents(const Call& call);

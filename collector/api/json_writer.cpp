@@ -8,7 +8,6 @@
 #include "config/values.h"
 
 namespace fleetledger {
-namespace {
 
 std::string valid_utf8(std::string_view text) {
   std::string valid;
@@ -19,8 +18,6 @@ std::string valid_utf8(std::string_view text) {
   }
   return valid.append(text);
 }
-
-}  // namespace
 
 struct JsonWriter::Output {
   rapidjson::StringBuffer buffer;

@@ -55,6 +55,9 @@ class JsonWriter {
   std::unique_ptr<Output> output_;
 };
 
+/// The text with U+FFFD for each byte that is not UTF-8.
+[[nodiscard]] std::string valid_utf8(std::string_view text);
+
 /// To so many decimals as upstream does it: half up, by Math.round(x * 100) / 100.
 [[nodiscard]] double round_to_hundredths(double number);
 

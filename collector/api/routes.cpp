@@ -116,6 +116,7 @@ std::vector<Route> make_routes() {
        {},
        schemas::fleet_now(),
        answer_fleet_now},
+      {"/metrics", Who::metrics, "what Prometheus scrapes, as text; see Metrics", {}, {}, answer_metrics},
       {"/healthz", Who::anyone, "200 while the collector runs", {}, schemas::status(), answer_alive},
       {"/readyz", Who::anyone, "200 after the first look, 503 before", {}, schemas::status(), answer_ready},
       {"/openapi.json", Who::anyone, "this table as OpenAPI 3.1", {}, schemas::openapi(), answer_openapi},
@@ -129,6 +130,8 @@ std::string_view who_text(Who who) {
     case Who::agents:
     case Who::callers:
       return "the agent, the operator";
+    case Who::metrics:
+      return "`http.metrics_auth`";
     case Who::operators:
       break;
   }

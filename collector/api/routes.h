@@ -26,6 +26,7 @@ enum class Who {
   agents,     ///< an agent's token for itself, or the operator's for any agent
   callers,    ///< either of them, each for what it may read
   operators,  ///< the operator's token
+  metrics,    ///< whom http.metrics_auth says: the operator's token, besides one for this alone, or none at all
 };
 
 struct Parameter {

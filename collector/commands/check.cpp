@@ -75,7 +75,7 @@ Findings find_out(const Setup& setup) {
     refused.insert(resolved.remarks.begin(), resolved.remarks.end());
   }
   const auto store = open_configured_store(setup);
-  const Access access(Secret(), findings.fleet);
+  const Access access(ApiKeys{}, findings.fleet);
   for (std::size_t at = 0; at < findings.fleet->agents.size(); ++at) {
     const auto& agent = findings.fleet->agents[at];
     Finding finding{&agent, {agent.state(), agent.reason}, {}, access.refusal(at), agent.remarks};

@@ -42,6 +42,7 @@ int run_command(const CommonArguments& common) {
   raise_descriptor_limit();
   DaemonOptions options;
   options.serve = true;
+  options.version = FLEETLEDGER_VERSION;
   options.reload = [common] { return reload(common); };
   for (const auto& remark : setup->remarks) {
     log::warning("config", {{"remark", to_string(remark)}});

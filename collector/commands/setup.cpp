@@ -130,6 +130,7 @@ Setup load_setup(const CommonArguments& common) {
   setup.config.storage.directory = expand_path(setup.config.storage.directory, *paths);
   auto& http = setup.config.http;
   http.operator_token_file = expand_path(http.operator_token_file, *paths);
+  http.metrics_token_file = expand_path(http.metrics_token_file, *paths);
   for (auto& address : http.listen) {
     constexpr std::string_view kUnix = "unix:";
     if (address.starts_with(kUnix)) {

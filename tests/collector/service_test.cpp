@@ -89,6 +89,7 @@ TEST_CASE("a service answers over a socket, reads ledgers in the pool and stops 
                                 return ApiState{.fleet = fleet,
                                                 .snapshot = std::make_shared<const Snapshot>(),
                                                 .status_of = [](const Agent&) { return AgentStatus{}; },
+                                                .metrics = {},
                                                 .own_resident = {},
                                                 .now = {}};
                               }});

@@ -52,6 +52,7 @@ TEST_CASE("the rows of a host add up to what the kernel says it was busy") {
            {{.pid = 5, .parent = 1}, {.pid = 10, .parent = 1}, {.pid = 20, .parent = 1}, {.pid = 30, .parent = 1}});
   const auto now = host.see(110s, 12s,
                             {{.pid = 5, .parent = 1, .own = 1s},
+                             {.pid = 6, .parent = 5, .start = 109s, .resident = Bytes{300}, .name = "ps"},
                              {.pid = 10, .parent = 1, .own = 2s},
                              {.pid = 20, .parent = 1, .own = 3s},
                              {.pid = 30, .parent = 1, .own = 4s, .name = "cc1plus"}});
@@ -61,6 +62,7 @@ TEST_CASE("the rows of a host add up to what the kernel says it was busy") {
   CHECK(now.host.collector == Usage{1s});
   CHECK(now.host.other == Usage{6s});
   CHECK(now.host.rounding == Usage{0s});
+  CHECK(now.host.collector_children == Bytes{300});
   CHECK(sum_of_rows(now.host) == now.host.busy);
   REQUIRE_FALSE(now.host.top_others.empty());
   CHECK(now.host.top_others[0].name == "cc1plus");
@@ -94,7 +96,7 @@ TEST_CASE("before there were two looks a host has no interval") {
   CHECK(now.host.cpus == 2);
 }
 
-TEST_CASE("an agent's roles do not overlap, and their CPU counters go on when sessions end") {
+TEST_CASE("an agent's roles do not overlap") {
   Host host;
   host.see(100s, 0s, {{.pid = 10, .parent = 1}, {.pid = 20, .parent = 1}, {.pid = 21, .parent = 20}});
   const auto both = host.see(
@@ -103,8 +105,7 @@ TEST_CASE("an agent's roles do not overlap, and their CPU counters go on when se
   const auto role = [](const Snapshot& snapshot, Role which) {
     return snapshot.agents.at(0).roles[static_cast<std::size_t>(which)];
   };
-  CHECK(role(both, Role::server).cpu == Usage{1s});
-  CHECK(role(both, Role::sessions).cpu == Usage{6s});
+  CHECK(role(both, Role::server).usage == Usage{1s});
   CHECK(role(both, Role::sessions).usage == Usage{6s});
   CHECK(role(both, Role::sessions).processes == 2);
   CHECK(both.agents.at(0).sources.at(1).session_name == "<b>s</b>");
@@ -112,10 +113,9 @@ TEST_CASE("an agent's roles do not overlap, and their CPU counters go on when se
   host.resolved.named.pop_back();
   host.resolved.roots.claims.erase(ProcessKey{20, BootTime{}});
   const auto ended = host.see(120s, 10s, {{.pid = 10, .parent = 1, .own = 1s}, {.pid = 21, .parent = 1, .own = 5s}});
-  CHECK(role(ended, Role::sessions).cpu == Usage{6s});
   CHECK(role(ended, Role::sessions).usage == Usage{});
   CHECK(role(ended, Role::sessions).processes == 0);
-  CHECK(role(ended, Role::orphans).cpu == Usage{1s});
+  CHECK(role(ended, Role::orphans).usage == Usage{1s});
   CHECK(role(ended, Role::orphans).processes == 1);
   CHECK(ended.agents.at(0).sources.back().source == "orphans");
 }

@@ -152,6 +152,35 @@ TEST_CASE("an agent that comes back while it is being let go keeps its ticks") {
   CHECK(bench.lane.idle());
 }
 
+TEST_CASE("what was counted of an agent goes on when it comes back, until it is forgotten") {
+  Bench bench;
+  bench.lane.append(ledger("a"), tick(1));
+  bench.loop.run_jobs();
+  bench.store.before_append = [](const LedgerKey&) -> Result<void> { return fail("no such folder"); };
+  bench.lane.append(ledger("a"), tick(2));
+  bench.lane.release(ledger("a"));
+  bench.loop.run_jobs();
+  const auto check = [&](std::uint64_t written, std::uint64_t errors, std::uint64_t dropped) {
+    const auto counted = bench.lane.counted("a");
+    CHECK(counted.written == written);
+    CHECK(counted.rows == written);
+    CHECK(counted.errors == errors);
+    CHECK(counted.dropped == dropped);
+    CHECK_FALSE(counted.error);
+  };
+  CHECK(bench.lane.health("a") == nullptr);
+  check(1, 1, 1);
+  bench.store.before_append = nullptr;
+  bench.lane.append(ledger("a"), tick(3));
+  check(1, 1, 1);
+  bench.loop.run_jobs();
+  check(2, 1, 1);
+  bench.lane.release(ledger("a"));
+  bench.loop.run_jobs();
+  bench.lane.forget("a");
+  check(0, 0, 0);
+}
+
 TEST_CASE("a gone agent whose ledger cannot be written is given up after one try") {
   Bench bench;
   bench.store.before_append = [](const LedgerKey&) -> Result<void> { return fail("no such folder"); };

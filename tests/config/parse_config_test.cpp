@@ -127,6 +127,9 @@ http:
   enabled: false
   listen: ["[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"]
   operator_token_file: ~/operator
+  metrics_auth: token
+  metrics_token_file: /etc/metrics.token
+  metrics_sessions: 20
   allowed_hosts: [metrics.example, "[fe80::1]"]
   allow_remote: true
   limits: {connections: 10, header: 2KiB, url: 1KiB, idle: 2s}
@@ -162,6 +165,9 @@ log:
   expected.http = {.enabled = false,
                    .listen = {"[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"},
                    .operator_token_file = "~/operator",
+                   .metrics_auth = MetricsAuth::token,
+                   .metrics_token_file = "/etc/metrics.token",
+                   .metrics_sessions = 20,
                    .allowed_hosts = {"metrics.example", "[fe80::1]"},
                    .allow_remote = true,
                    .limits = {.connections = 10, .header = Bytes{2048}, .url = Bytes{1024}, .idle = 2s}};
@@ -238,6 +244,18 @@ TEST_CASE("an address that other hosts can reach has to be asked for, in the fil
   CHECK(parse("http: {listen: [\"127.9.9.9:1\", \"[::1]:2\", \"unix:/x\"]}").ok());
   CHECK(texts(parse("http: {listen: []}").problems) ==
         "f.yaml:1: http.listen: an address is needed; to serve nothing, say http.enabled: false\n");
+}
+
+TEST_CASE("metrics for anybody are refused where others can connect, in the file or by the environment") {
+  const std::string none = "http:\n  metrics_auth: none\n";
+  CHECK(parse(none).ok());
+  CHECK(parse(none + "  listen: [\"[::1]:0\", \"unix:/x\"]\n").ok());
+  const std::string remote = "  allow_remote: true\n  listen: [\"127.0.0.1:1\", \"0.0.0.0:4100\"]\n";
+  const std::string why =
+      "http.metrics_auth: none is for loopback addresses only, and 0.0.0.0:4100 can be reached from other hosts\n";
+  CHECK(texts(parse(none + remote).problems) == "f.yaml:2: " + why);
+  CHECK(texts(parse("http:\n" + remote, {{"FLEETLEDGER_HTTP_METRICS_AUTH", "none"}}).problems) == "f.yaml: " + why);
+  CHECK(parse(none + remote + "  enabled: false\n").ok());
 }
 
 TEST_CASE("what is wrong in the environment is told by the variable's name") {

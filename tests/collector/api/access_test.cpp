@@ -51,18 +51,20 @@ TEST_CASE("weak, equal, encrypted and missing tokens count as absent, with a rea
   host.add("two", {true, true}, ApiFixture::readable("shared-token-0123456789"));
   host.add("sealed", {true, true}, {AgentToken::Kind::encrypted, {}});
   host.add("boss", {true, true}, ApiFixture::readable(kOperatorToken));
+  host.add("scraped", {true, true}, ApiFixture::readable(kMetricsToken));
   host.add("long", {true, true}, ApiFixture::readable(std::string(257, 'l')));
   host.add("none");
   host.fleet->access.back().token = {};
   host.add("good");
 
-  const Access access(Secret(kOperatorToken), host.fleet);
+  const Access access({.operators = Secret(kOperatorToken), .metrics = Secret(kMetricsToken)}, host.fleet);
   const char* expected[] = {"its token is shorter than 16 bytes",
                             "",
                             "another agent has the same token",
                             "another agent has the same token",
                             "its token is kept in an encrypted store that only the agent can read",
                             "its token is the operator's",
+                            "its token is the one for metrics",
                             "its token is longer than 256 bytes",
                             "its config has no authToken",
                             ""};
@@ -92,7 +94,7 @@ TEST_CASE("without an operator's token nobody is the operator") {
 TEST_CASE("tokens are those that the files have now") {
   ApiFixture host;
   host.add("alpha");
-  Api api{Secret(kOperatorToken)};
+  Api api{{.operators = Secret(kOperatorToken)}};
   const auto ask = [&](const std::string& token) {
     Request request;
     request.path = {"agents", host.fleet->agents[0].identity.id};
@@ -100,6 +102,7 @@ TEST_CASE("tokens are those that the files have now") {
     const auto answer = api.answer(request, {.fleet = host.fleet,
                                              .snapshot = host.snapshot,
                                              .status_of = [](const Agent&) { return AgentStatus{}; },
+                                             .metrics = {},
                                              .own_resident = {},
                                              .now = host.now});
     return std::get<Response>(answer).status;

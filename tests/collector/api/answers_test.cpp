@@ -21,7 +21,7 @@ rapidjson::Document parse(const Response& response) {
 std::int64_t micros(const rapidjson::Value& row) { return std::llround(row["cpuSeconds"].GetDouble() * 1e6); }
 
 RoleTotals used(Micros usage, std::int64_t resident, std::uint32_t processes) {
-  return {.cpu = Usage{1h}, .usage = Usage{usage}, .resident = Bytes{resident}, .processes = processes};
+  return {.usage = Usage{usage}, .resident = Bytes{resident}, .processes = processes};
 }
 
 }  // namespace

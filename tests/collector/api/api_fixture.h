@@ -13,6 +13,7 @@
 namespace fleetledger::test {
 
 inline constexpr const char* kOperatorToken = "operator-token-0123456789";
+inline constexpr const char* kMetricsToken = "metrics-token-0123456789";
 
 inline WallTime at_ms(std::int64_t ms) { return WallTime{std::chrono::milliseconds{ms}}; }
 
@@ -44,6 +45,8 @@ struct ApiFixture {
   std::unique_ptr<LedgerStore> store = std::move(*open_store("memory", {}));
   WallTime now = at_ms(1'800'000'000'000);
   std::string operators = kOperatorToken;
+  MetricsView metrics;
+  bool metrics_for_anyone = false;
   int reads = 0;
 
   /// Its token is "<name>-token-0123456789" unless another is given.
@@ -88,7 +91,8 @@ struct ApiFixture {
   }
 
   Response ask(const Request& request) {
-    Api api{Secret(operators)};
+    Api api{
+        {.operators = Secret(operators), .metrics = Secret(kMetricsToken), .metrics_for_anyone = metrics_for_anyone}};
     auto answer = api.answer(
         request, {.fleet = fleet,
                   .snapshot = snapshot,
@@ -97,6 +101,7 @@ struct ApiFixture {
                         const auto known = statuses.find(agent.identity.id);
                         return known == statuses.end() ? AgentStatus{agent.state(), agent.reason} : known->second;
                       },
+                  .metrics = [this] { return metrics; },
                   .own_resident = Bytes{77},
                   .now = now});
     if (auto* read = std::get_if<StoreRead>(&answer)) {

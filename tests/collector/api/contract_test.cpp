@@ -148,7 +148,7 @@ TEST_CASE("each route answers each caller about each state as the contract says"
       const auto other = agent == "sampling" ? "off" : "sampling";
       for (const auto& [caller, token] :
            {Case{"nobody", ""}, Case{"wrong", "wrong-token-0123456789"}, Case{"other", Host::token_of(other)},
-            Case{"agent", Host::token_of(agent)}, Case{"operator", kOperatorToken}}) {
+            Case{"agent", Host::token_of(agent)}, Case{"metrics", kMetricsToken}, Case{"operator", kOperatorToken}}) {
         for (const std::string query : {"", "?sinceHours=0x2&limit=1&buckets=1", "?sinceHours=-1&limit=x&source=",
                                         "?sinceHours=1e999&limit=1e9&buckets=99999", "?limit=5&limit=6&x=%22%3C"}) {
           CAPTURE(route.path, agent, caller, query);
@@ -163,14 +163,18 @@ TEST_CASE("each route answers each caller about each state as the contract says"
             expected = 200;
           } else if (caller == "nobody") {
             expected = 401;
-          } else if (caller == "wrong" || (route.who == Who::operators && caller != "operator") ||
-                     (caller == "other" && own_path)) {
+          } else if (route.who == Who::metrics) {
+            expected = caller == "operator" || caller == "metrics" ? 200 : 403;
+          } else if (caller == "wrong" || caller == "metrics" ||
+                     (route.who == Who::operators && caller != "operator") || (caller == "other" && own_path)) {
             expected = 403;
           } else if (reads_ledger(route) && (about == "disabled" || about == "unavailable")) {
             expected = 503;
           }
           CHECK(answer.status == expected);
-          if (!route.schema.empty()) {
+          if (route.who == Who::metrics && expected == 200) {
+            CHECK(header_of(answer, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
+          } else if (!route.schema.empty()) {
             check_schema(route.path, answer);
           }
           if (route.path == "/agents" && expected == 200) {
@@ -191,6 +195,26 @@ TEST_CASE("each route answers each caller about each state as the contract says"
       }
     }
   }
+}
+
+TEST_CASE("where the configuration says so /metrics needs no token, and everything else still does") {
+  Host host;
+  host.metrics_for_anyone = true;
+  for (const auto& token : {std::string(), std::string("wrong-token-0123456789"), Host::token_of("off")}) {
+    CHECK(host.get("/metrics", token).status == 200);
+  }
+  CHECK(host.get("/agents").status == 401);
+  CHECK(host.get("/agents", kMetricsToken).status == 403);
+}
+
+TEST_CASE("without a metrics token an empty one reads nothing") {
+  Api api{{.operators = Secret(kOperatorToken)}};
+  Host host;
+  Request request;
+  request.path = {"metrics"};
+  request.authorization = "Bearer ";
+  const auto answer = api.answer(request, {.fleet = host.fleet, .snapshot = host.snapshot});
+  CHECK(std::get<Response>(answer).status == 403);
 }
 
 TEST_CASE("an agent that is off answers with nothing, not with an error") {

@@ -1,4 +1,4 @@
-#include "collector/operator_token.h"
+#include "collector/token_file.h"
 
 #include <algorithm>
 #include <array>
@@ -34,8 +34,8 @@ class File {
   int descriptor_;
 };
 
-Result<Secret> make_token(const std::string& path) {
-  const auto doing = "make the operator's token " + path + ": ";
+Result<Secret> make_token(const std::string& named, const std::string& path) {
+  const auto doing = "make " + named + ": ";
   std::array<unsigned char, kRandomBytes> random{};
   if (getentropy(random.data(), random.size()) != 0) {
     return fail(doing + reason());
@@ -60,8 +60,7 @@ Result<Secret> make_token(const std::string& path) {
   return Secret(std::move(token));
 }
 
-Result<Secret> read_token(int file, const std::string& path) {
-  const auto doing = "read the operator's token " + path + ": ";
+Result<Secret> read_token(int file, const std::string& doing) {
   struct stat found {};
   if (fstat(file, &found) != 0) {
     return fail(doing + reason());
@@ -95,23 +94,25 @@ Result<Secret> read_token(int file, const std::string& path) {
 
 }  // namespace
 
-Result<OperatorToken> open_operator_token(const std::string& path) {
+Result<FileToken> open_token_file(const std::string& path, std::string_view what) {
+  const auto named = std::string(what).append(" ").append(path);
+  const auto reading = "read " + named + ": ";
   const File file(open(path.c_str(), O_RDONLY | kFlags));
   if (file.get() < 0 && errno == ENOENT) {
-    auto made = make_token(path);
+    auto made = make_token(named, path);
     if (!made) {
       return fail(made.error());
     }
-    return OperatorToken{std::move(*made), true};
+    return FileToken{std::move(*made), true};
   }
   if (file.get() < 0) {
-    return fail("read the operator's token " + path + ": " + (errno == ELOOP ? "it is a link" : reason()));
+    return fail(reading + (errno == ELOOP ? "it is a link" : reason()));
   }
-  auto token = read_token(file.get(), path);
+  auto token = read_token(file.get(), reading);
   if (!token) {
     return fail(token.error());
   }
-  return OperatorToken{std::move(*token), false};
+  return FileToken{std::move(*token), false};
 }
 
 }  // namespace fleetledger

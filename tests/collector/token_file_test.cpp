@@ -1,4 +1,4 @@
-#include "collector/operator_token.h"
+#include "collector/token_file.h"
 
 #include <catch2/catch.hpp>
 #include <fstream>
@@ -13,7 +13,7 @@ using namespace fleetledger::test;
 namespace {
 
 std::string refusal(const std::string& path) {
-  const auto token = open_operator_token(path);
+  const auto token = open_token_file(path, "the token");
   return token ? "accepted" : token.error().text;
 }
 
@@ -21,11 +21,11 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 }  // namespace
 
-TEST_CASE("the operator's token is made once, for its owner alone, and read back after that") {
+TEST_CASE("a token is made once, for its owner alone, and read back after that") {
   const TempDir folder;
   const auto path = folder / "operator.token";
   const auto loose = umask(0);
-  const auto made = open_operator_token(path);
+  const auto made = open_token_file(path, "the token");
   umask(loose);
   REQUIRE(made);
   CHECK(made->made);
@@ -35,12 +35,12 @@ TEST_CASE("the operator's token is made once, for its owner alone, and read back
   REQUIRE(stat(path.c_str(), &found) == 0);
   CHECK((found.st_mode & 07777U) == 0600);
 
-  const auto again = open_operator_token(path);
+  const auto again = open_token_file(path, "the token");
   REQUIRE(again);
   CHECK_FALSE(again->made);
   CHECK(again->secret == made->secret);
 
-  const auto other = open_operator_token(folder / "another.token");
+  const auto other = open_token_file(folder / "another.token", "the token");
   REQUIRE(other);
   CHECK_FALSE(other->secret == made->secret);
 }
@@ -48,7 +48,7 @@ TEST_CASE("the operator's token is made once, for its owner alone, and read back
 TEST_CASE("a token of the operator's own is taken as it stands") {
   const TempDir folder;
   for (const std::string line : {"my-own-token-0123456789", "my-own-token-0123456789\n"}) {
-    const auto token = open_operator_token(folder.write("own.token", line, 0600));
+    const auto token = open_token_file(folder.write("own.token", line, 0600), "the token");
     REQUIRE(token);
     CHECK(token->secret.reveal() == "my-own-token-0123456789");
   }

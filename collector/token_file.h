@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/secret.h"
+#include "core/result.h"
+
+namespace fleetledger {
+
+struct FileToken {
+  Secret secret;
+  bool made = false;  ///< just now
+};
+
+/// Reads a token from a file of ours of mode 0600; makes the file, with 256 random bits as hexadecimal digits, if there
+/// is none. Its folder exists. Fails if the file is a link or no regular file, is somebody else's, lets others read or
+/// write it, or does not hold one line of 16 to 256 printable characters. The error names the file and what it is
+/// ("the operator's token"), and never what is in it.
+[[nodiscard]] Result<FileToken> open_token_file(const std::string& path, std::string_view what);
+
+}  // namespace fleetledger
