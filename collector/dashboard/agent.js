@@ -19,9 +19,9 @@ const kColumns = ['', 'CPU now', 'Average', 'Highest', 'Memory now', 'Average', 
 const kCardLabels = ['', 'CPU now', 'on average', 'at most', 'Memory now', 'on average', 'at most', 'Processes'];
 
 export class AgentView {
-  constructor(id, { say }) {
+  constructor(id) {
     this.path = `agents/${id}`;
-    this.say = say;
+    this.staleness = ''; // what is wrong with what is shown; empty: nothing
     this.range = kRanges[0];
     this.source = kAggregate;
     this.build();
@@ -96,6 +96,7 @@ export class AgentView {
     if (range !== this.range || source !== this.source) return; // another choice is being read
     this.read = agent;
     setShown(this.figures, summary !== undefined && trend !== undefined && limits !== undefined);
+    this.staleness = '';
     if (this.figures.hidden) return;
     const any = summary.sampleCount > 0 || agent.sources.length > 0;
     setShown(this.amounts, any);
@@ -171,7 +172,7 @@ export class AgentView {
     }
     const period = state === 'sampling' ? agent.sampleIntervalMs : agent.idleSampleIntervalMs;
     const stale = isMeasured(state) && newest > 0 && amounts?.processes > 0 && now - newest > 2 * period + kSlackMs;
-    this.say(stale ? `The newest row is from ${time(newest)}, though one is due every ${duration(period)}.` : '', stale);
+    this.staleness = stale ? `The newest row is from ${time(newest)}, though one is due every ${duration(period)}.` : '';
   }
 }
 

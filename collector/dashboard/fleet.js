@@ -14,8 +14,8 @@ const kColumns = ['Agent', 'CPU now', 'Average, 1 h', 'Highest, 1 h', 'Memory', 
 const cell = label => h('td', { 'data-label': label, role: 'cell' });
 
 export class FleetView {
-  constructor({ say }) {
-    this.say = say;
+  constructor() {
+    this.staleness = ''; // what is wrong with what is shown; empty: nothing
     this.title = 'All agents';
     this.headline = h('p', { class: 'headline' });
     this.details = h('p', { class: 'quiet' });
@@ -85,7 +85,7 @@ export class FleetView {
     const periods = list.filter(agent => agent.metered)
       .map(agent => (agent.state === 'sampling' ? agent.sampleIntervalMs : agent.idleSampleIntervalMs));
     const stale = ts > 0 && periods.length > 0 && now - ts > 2 * Math.min(...periods) + kSlackMs;
-    this.say(stale ? `The last look at the host was at ${clock(ts)}; what is shown is from then.` : '', stale);
+    this.staleness = stale ? `The last look at the host was at ${clock(ts)}; what is shown is from then.` : '';
   }
 }
 

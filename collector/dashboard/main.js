@@ -19,10 +19,11 @@ let view;
 let timer;
 let answeredAt;
 
-function say(text, stale = false) {
+/// What is not as it should be with what is shown; empty: nothing.
+function say(text) {
   setShown(notice, text !== '');
   setText(notice, text);
-  main.classList.toggle('stale', stale);
+  main.classList.toggle('stale', text !== '');
 }
 
 // ---- Signing in and out ----
@@ -85,8 +86,8 @@ function leaveView() {
 
 function viewOfHash() {
   const [, id] = /^#\/agents\/([\w.-]+-[0-9a-f]{8})$/.exec(location.hash) ?? [];
-  if (caller.caller === 'agent') return new AgentView(caller.agents[0].id, { say });
-  return id === undefined ? new FleetView({ say }) : new AgentView(id, { say });
+  if (caller.caller === 'agent') return new AgentView(caller.agents[0].id);
+  return id === undefined ? new FleetView() : new AgentView(id);
 }
 
 function showView() {
@@ -111,8 +112,7 @@ async function refresh() {
     answeredAt = Date.now();
     setText(updated, `updated ${clock(answeredAt)}`);
     document.title = `${plain(shown.title)} · fleetledger`;
-    if (lost) say('');
-    lost = false;
+    say(shown.staleness);
   } catch (error) {
     if (shown !== view) return;
     onFailure(error);
@@ -121,18 +121,15 @@ async function refresh() {
   if (shown === view) timer = setTimeout(refresh, kRefreshMs);
 }
 
-let lost = false;
-
 function onFailure(error) {
   if (error.refused) {
     forgetToken();
     showSignIn('The token does not count any more. Please sign in again.');
   } else if (error.status === 404) {
-    say('There is no such agent (any more).', true);
+    say('There is no such agent (any more).');
   } else if (error.status !== undefined) {
-    lost = true;
     const since = answeredAt === undefined ? '' : ` since ${clock(answeredAt)}; what is shown is from then`;
-    say(error.status === 0 ? `No answer from the collector${since}.` : `The collector answered: ${error.message}.`, true);
+    say(error.status === 0 ? `No answer from the collector${since}.` : `The collector answered: ${error.message}.`);
   } else {
     throw error;
   }

@@ -67,10 +67,13 @@ test('rows that should have come and did not are told, and greyed', async () => 
 
 test('a collector that does not answer is told, what was shown stays, and it goes on when it is back', async () => {
   const page = await open('fresh');
+  const disabled = await open('disabled');
   const shown = page.locator('.processes tbody tr').first();
   await shown.waitFor();
   await host.stop();
   await refresh(page);
+  await refresh(disabled);
+  await disabled.getByRole('status').filter({ hasText: 'No answer' }).waitFor();
   const words = page.getByRole('status').filter({ hasText: /^No answer from the collector since \d\d:\d\d:\d\d; what is shown is from then\.$/ });
   await words.waitFor();
   assert(await shown.isVisible());
@@ -84,6 +87,9 @@ test('a collector that does not answer is told, what was shown stays, and it goe
   assert(!await page.evaluate(() => document.getElementById('main').classList.contains('stale')));
   assert(await shown.isVisible());
   page.blameless();
+  await refresh(disabled);
+  await disabled.locator('#notice').waitFor({ state: 'hidden' });
+  disabled.blameless();
 });
 
 test('an agent that there is not is told', async () => {
