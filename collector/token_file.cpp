@@ -94,25 +94,35 @@ Result<Secret> read_token(int file, const std::string& doing) {
 
 }  // namespace
 
-Result<FileToken> open_token_file(const std::string& path, std::string_view what) {
-  const auto named = std::string(what).append(" ").append(path);
-  const auto reading = "read " + named + ": ";
+Result<std::optional<Secret>> read_token_file(const std::string& path, std::string_view what) {
+  const auto reading = std::string("read ").append(what).append(" ").append(path).append(": ");
   const File file(open(path.c_str(), O_RDONLY | kFlags));
-  if (file.get() < 0 && errno == ENOENT) {
-    auto made = make_token(named, path);
-    if (!made) {
-      return fail(made.error());
-    }
-    return FileToken{std::move(*made), true};
-  }
   if (file.get() < 0) {
+    if (errno == ENOENT) {
+      return std::optional<Secret>{};
+    }
     return fail(reading + (errno == ELOOP ? "it is a link" : reason()));
   }
   auto token = read_token(file.get(), reading);
   if (!token) {
     return fail(token.error());
   }
-  return FileToken{std::move(*token), false};
+  return std::optional{std::move(*token)};
+}
+
+Result<FileToken> open_token_file(const std::string& path, std::string_view what) {
+  auto token = read_token_file(path, what);
+  if (!token) {
+    return fail(token.error());
+  }
+  if (*token) {
+    return FileToken{std::move(**token), false};
+  }
+  auto made = make_token(std::string(what).append(" ").append(path), path);
+  if (!made) {
+    return fail(made.error());
+  }
+  return FileToken{std::move(*made), true};
 }
 
 }  // namespace fleetledger

@@ -39,6 +39,7 @@ void add_duration(CLI::App& verb, const std::string& name, Duration& into, milli
 int run_command_line(int argc, const char* const* argv) {
   CommonArguments common;
   SampleArguments sample;
+  TopArguments top;
   LedgerArguments ledger;
   std::function<int()> chosen;
 
@@ -74,6 +75,14 @@ int run_command_line(int argc, const char* const* argv) {
                     [&] { return check_command(common); }));
   add_json(add_verb("agents", "list the agents, their live sessions and their newest sample",
                     [&] { return agents_command(common); }));
+  auto* top_verb = add_verb("top", "show who uses this host now: agents, sessions, everything else; q ends it", [&] {
+    top.once = top.once || common.json;
+    return top_command(common, top);
+  });
+  add_json(top_verb);
+  top_verb->add_flag("--once", top.once, "print once and end; --json does so too");
+  add_duration(*top_verb, "--interval", top.interval, kShortestInterval,
+               "between two refreshes, and between own looks, from 100ms; default 2s");
   auto* sample_verb = add_verb("sample", "meter a few ticks in the foreground, for the agents whose gate is open",
                                [&] { return sample_command(common, sample); });
   add_json(sample_verb);

@@ -40,6 +40,13 @@ struct SampleArguments {
 /// fleetledger sample
 int sample_command(const CommonArguments& common, const SampleArguments& arguments);
 
+struct TopArguments {
+  bool once = false;
+  Micros interval = std::chrono::seconds{2};
+};
+/// fleetledger top
+int top_command(const CommonArguments& common, const TopArguments& arguments);
+
 struct LedgerArguments {
   std::string agent;  ///< id, or a name that one agent has
   std::chrono::milliseconds since = std::chrono::hours{1};

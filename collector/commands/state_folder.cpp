@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -14,6 +15,15 @@ namespace fleetledger {
 namespace {
 
 std::string reason() { return std::strerror(errno); }
+
+std::string lock_file(const std::string& folder) { return folder + "/fleetledger.lock"; }
+
+/// The digits that the file begins with.
+std::string read_pid(int file) {
+  std::array<char, 16> text{};
+  const auto size = pread(file, text.data(), text.size() - 1, 0);
+  return size > 0 ? std::string(text.data(), strspn(text.data(), "0123456789")) : std::string();
+}
 
 }  // namespace
 
@@ -41,7 +51,7 @@ Result<void> make_state_folder(const std::string& folder) {
 }
 
 Result<WriterLock> WriterLock::take(const std::string& folder) {
-  const auto path = folder + "/fleetledger.lock";
+  const auto path = lock_file(folder);
   const auto doing = "take the lock " + path + ": ";
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
   if (file < 0) {
@@ -52,17 +62,27 @@ Result<WriterLock> WriterLock::take(const std::string& folder) {
     if (errno != EWOULDBLOCK) {
       return fail(doing + reason());
     }
-    std::array<char, 16> holder{};
-    const auto size = pread(file, holder.data(), holder.size() - 1, 0);
-    const auto pid =
-        size > 0 ? std::string(holder.data(), strspn(holder.data(), "0123456789")) : std::string("unknown");
-    return fail(doing + "another fleetledger of this user runs already (pid " + pid + ")", Error::Kind::busy);
+    const auto pid = read_pid(file);
+    return fail(doing + "another fleetledger of this user runs already (pid " + (pid.empty() ? "unknown" : pid) + ")",
+                Error::Kind::busy);
   }
   const auto pid = std::to_string(getpid()) + "\n";
   if (ftruncate(file, 0) != 0 || pwrite(file, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
     return fail(doing + reason());
   }
   return lock;
+}
+
+std::optional<Pid> last_lock_holder(const std::string& folder) {
+  const int file = open(lock_file(folder).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    return std::nullopt;
+  }
+  const auto digits = read_pid(file);
+  close(file);
+  Pid pid = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  return read.ec == std::errc() && pid > 0 ? std::optional{pid} : std::nullopt;
 }
 
 WriterLock& WriterLock::operator=(WriterLock&& other) noexcept {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "core/process.h"
 #include "core/result.h"
 
 namespace fleetledger {
@@ -11,6 +13,9 @@ namespace fleetledger {
 /// Makes our state folder (mode 0700, its parents as needed) if it is not there. Fails if it is a link, no folder, or
 /// somebody else's.
 [[nodiscard]] Result<void> make_state_folder(const std::string& folder);
+
+/// The process that took the writer's lock last, whether it runs or not. Nothing if there was none.
+[[nodiscard]] std::optional<Pid> last_lock_holder(const std::string& folder);
 
 /// Held as long as this process may write ledgers: one collector per user. Let go when it is destroyed, or by the
 /// kernel when the process ends, however it ends.

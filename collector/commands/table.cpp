@@ -14,7 +14,18 @@ std::size_t width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
 }
 
-std::string cut(std::string text, std::size_t widest) {
+/// Those that have no width of their own and change what stands beside them: zero width and direction marks, line and
+/// paragraph separators, U+FEFF.
+bool disturbs(std::string_view three) {
+  const auto last = three.size() == 3 ? static_cast<unsigned char>(three[2]) : 0U;
+  return three == "\xEF\xBB\xBF" ||
+         (three.starts_with("\xE2\x80") && ((last >= 0x8B && last <= 0x8F) || (last >= 0xA8 && last <= 0xAE))) ||
+         (three.starts_with("\xE2\x81") && last >= 0xA0 && last <= 0xAF);
+}
+
+}  // namespace
+
+std::string shortened(std::string text, std::size_t widest) {
   if (width(text) <= widest) {
     return text;
   }
@@ -27,8 +38,6 @@ std::string cut(std::string text, std::size_t widest) {
   return text.substr(0, at) + "…";
 }
 
-}  // namespace
-
 std::string printable(std::string_view text) {
   std::string shown;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -39,6 +48,9 @@ std::string printable(std::string_view text) {
     } else if (byte == 0xC2 && next < 0xA0) {  // U+0080 to U+009F are control characters too
       shown += '?';
       ++i;
+    } else if (disturbs(text.substr(i, 3))) {
+      shown += '?';
+      i += 2;
     } else {
       shown += text[i];
     }
@@ -61,7 +73,7 @@ std::string Table::text() const {
   }
   for (auto& line : lines) {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-      line[i] = cut(printable(line[i]), columns_[i].widest);
+      line[i] = shortened(printable(line[i]), columns_[i].widest);
       widths[i] = std::max(widths[i], width(line[i]));
     }
   }

@@ -28,8 +28,11 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Control bytes and bytes that are no UTF-8 as '?'.
+/// Control characters, those that turn or hide what stands beside them, and bytes that are no UTF-8 as '?'.
 [[nodiscard]] std::string printable(std::string_view text);
+
+/// Of a longer text the first characters and "…".
+[[nodiscard]] std::string shortened(std::string text, std::size_t widest);
 
 /// "12.3": to so many decimals.
 [[nodiscard]] std::string fixed(double number, int decimals);

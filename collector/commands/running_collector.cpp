@@ -1,0 +1,67 @@
+#include "collector/commands/running_collector.h"
+
+#include "collector/commands/state_folder.h"
+#include "collector/http/client.h"
+#include "collector/sources/peer_owner.h"
+#include "collector/token_file.h"
+
+namespace fleetledger {
+namespace {
+
+constexpr std::size_t kLargestAnswer = std::size_t{16} << 20U;
+constexpr Micros kTimeLimit = std::chrono::seconds{1};
+
+/// Where one connects to an address that is listened on: all addresses of the host can be reached by loopback.
+std::string reachable(const std::string& address) {
+  for (const auto& [all, loopback] : {std::pair{"0.0.0.0:", "127.0.0.1:"}, std::pair{"[::]:", "[::1]:"}}) {
+    if (address.starts_with(all)) {
+      return loopback + address.substr(std::string_view(all).size());
+    }
+  }
+  return address;
+}
+
+}  // namespace
+
+Result<std::string> ask_running_collector(const Setup& setup, const std::string& target) {
+  const auto& http = setup.config.http;
+  if (!http.enabled || http.listen.empty()) {
+    return fail("http is switched off");
+  }
+  const auto holder = last_lock_holder(setup.places.state);
+  if (!holder) {
+    return fail("no collector runs");
+  }
+  const auto token = read_token_file(http.operator_token_file, "the operator's token");
+  if (!token) {
+    return fail(token.error());
+  }
+  if (!*token) {
+    return fail("there is no operator's token in " + http.operator_token_file);
+  }
+  Error why;
+  for (const auto& address : http.listen) {
+    const auto answer = http_get({.address = reachable(address),
+                                  .target = target,
+                                  .headers = {{"Authorization", "Bearer " + (*token)->reveal()}},
+                                  .largest_body = kLargestAnswer,
+                                  .time_limit = kTimeLimit,
+                                  .before_sending = [&](int socket, MonotonicTime deadline) {
+                                    return prove_peer_owner(socket, *holder, deadline);
+                                  }});
+    if (answer && answer->status == 200) {
+      return answer->body;
+    }
+    why = answer ? Error{"it does not take the operator's token"} : answer.error();
+    if (answer && answer->status != 401 && answer->status != 403) {
+      why.text = "it answers with status " + std::to_string(answer->status);
+    }
+    why.text = address + ": " + why.text;
+    if (answer || why.kind != Error::Kind::unavailable) {
+      break;
+    }
+  }
+  return fail(why);
+}
+
+}  // namespace fleetledger
