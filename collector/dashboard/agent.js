@@ -66,6 +66,7 @@ export class AgentView {
   }
 
   leave() {
+    this.left = true;
     this.cpu.destroy();
     this.memory.destroy();
   }
@@ -93,7 +94,7 @@ export class AgentView {
       getLedger(`${this.path}/resources/trend?${since}&buckets=${range.buckets}&source=${encodeURIComponent(source)}`),
       getLedger(`${this.path}/resources/rate-limits?${since}`),
     ]);
-    if (range !== this.range || source !== this.source) return; // another choice is being read
+    if (this.left || range !== this.range || source !== this.source) return; // something else is being read
     this.read = agent;
     setShown(this.figures, summary !== undefined && trend !== undefined && limits !== undefined);
     this.staleness = '';

@@ -172,6 +172,28 @@ test('a zoom stays while the page refreshes, holds for both charts, and can be l
   page.blameless();
 });
 
+test('who leaves while an agent is being read finds no trace of it', async () => {
+  const page = await openSignedIn(browser, host);
+  let answer;
+  await page.route(/\/resources\/trend/, async route => {
+    await new Promise(resolve => { answer = resolve; });
+    await route.continue();
+  });
+  await page.getByRole('link', { name: 'heavy' }).click();
+  await until(() => answer, 'the trend is asked for');
+  await page.goBack();
+  await page.getByRole('link', { name: 'calm' }).waitFor();
+  const answered = page.waitForResponse(/\/resources\/trend/);
+  answer();
+  await (await answered).finished();
+  await until(async () => {
+    await refresh(page);
+    return page.evaluate(() => !document.querySelector('main[aria-busy]'));
+  }, 'the page goes on');
+  assert.equal(await page.evaluate(() => window.charts.length), 0);
+  page.blameless();
+});
+
 test('everything is reached and read by keyboard', async () => {
   const page = await open(heavy, '7 days');
   const focused = () => page.evaluate(() => {
