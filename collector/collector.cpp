@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "collector/api/standing.h"
 #include "collector/discovery/declarations.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
@@ -432,14 +433,16 @@ void Collector::State::publish(Tick& tick) {
 }
 
 AgentStatus Collector::State::status_of(const Agent& agent) const {
-  const AgentStatus from_files{agent.state(), agent.reason};
   const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id);
+  const auto now = parts.clock.wall();
+  const auto as_it_stands =
+      status_with(agent, health != nullptr && health->standing ? *health->standing : LedgerStanding{}, now);
   if (health == nullptr || !health->error || !agent.metered()) {
-    return from_files;
+    return as_it_stands;
   }
-  const bool for_long = parts.clock.wall() - *health->failing_since >= kBusyIsUnavailable;
+  const bool for_long = now - *health->failing_since >= kBusyIsUnavailable;
   if (health->error->kind == Error::Kind::busy && !for_long) {
-    return from_files;
+    return as_it_stands;
   }
   return {AgentState::unavailable, health->error->text};
 }

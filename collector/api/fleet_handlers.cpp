@@ -9,6 +9,7 @@
 #include "collector/api/json_writer.h"
 #include "collector/api/ledger_json.h"
 #include "collector/api/parameters.h"
+#include "collector/api/standing.h"
 
 namespace fleetledger {
 namespace {
@@ -71,6 +72,11 @@ void write_identity(JsonWriter& json, const AgentIdentity& identity, const Agent
       .field("reason", status.reason);
 }
 
+/// How its ledger stood after the last writing; nullptr: not known yet.
+const LedgerStanding* standing_of(const AgentNow* now) {
+  return now != nullptr && now->ledger && now->ledger->standing ? &*now->ledger->standing : nullptr;
+}
+
 /// The fields that the list and an agent's own page have in common; leaves the object open.
 void write_agent(JsonWriter& json, const Call& call, std::size_t at) {
   const auto& agent = call.state.fleet->agents[at];
@@ -88,6 +94,7 @@ void write_agent(JsonWriter& json, const Call& call, std::size_t at) {
       .field("newestTs", now == nullptr ? std::nullopt : now->newest_row);
   const auto refusal = call.access.refusal(at);
   json.key("token").object().field("usable", refusal.empty()).field("reason", refusal).end();
+  write_standing(json.key("samplesAt"), agent, standing_of(now), call.state.now);
   write_now(json, now, snapshot.host.interval);
 }
 
@@ -299,6 +306,11 @@ Answer answer_agent(const Call& call) {
   json.end().key("remarks").array();
   for (const auto& remark : agent.remarks) {
     json.value(remark);
+  }
+  if (const auto* standing = standing_of(now)) {
+    if (const auto remark = standing_remark(agent, *standing, call.state.now); !remark.empty()) {
+      json.value(remark);
+    }
   }
   json.end().key("ledger");
   if (now != nullptr && now->ledger) {

@@ -88,6 +88,13 @@ Fields agent_fields() {
                              {"newestTs", kTimeOrNull},
                              {"token", object({{"usable", kTruth}, {"reason", kText}}, false,
                                               "whether the agent's own token reads it, and why not")},
+                             {"samplesAt", object({{"place", kText},
+                                                   {"centralSince", kTimeOrNull},
+                                                   {"otherSamplerTs", kTimeOrNull},
+                                                   {"meteredTwice", kTruth}},
+                                                  true,
+                                                  "where its samples are, and the newest row of its own sampler if "
+                                                  "that is on; null before the first writing")},
                              {"now", now()},
                              {"orphans", orphans_of_agent()}};
 }

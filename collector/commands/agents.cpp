@@ -1,6 +1,8 @@
 #include <cstdio>
 
 #include "collector/api/json_writer.h"
+#include "collector/api/standing.h"
+#include "collector/clock.h"
 #include "collector/commands/commands.h"
 #include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
@@ -14,12 +16,14 @@ struct Listed {
   const Agent* agent = nullptr;
   AgentStatus status;
   std::optional<WallTime> newest;
+  LedgerStanding standing;
 };
 
-std::vector<Listed> list(const Fleet& fleet, LedgerStore& store) {
+std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now) {
   std::vector<Listed> listed;
   for (const auto& agent : fleet.agents) {
-    listed.push_back({&agent, {agent.state(), agent.reason}, {}});
+    auto standing = store.standing(ledger_of(agent), now);
+    listed.push_back({&agent, status_with(agent, standing, now), {}, std::move(standing)});
     if (!agent.gate.ledger) {
       continue;
     }
@@ -33,10 +37,10 @@ std::vector<Listed> list(const Fleet& fleet, LedgerStore& store) {
   return listed;
 }
 
-std::string json_of(const std::vector<Listed>& listed) {
+std::string json_of(const std::vector<Listed>& listed, WallTime now) {
   JsonWriter json;
   json.object().key("agents").array();
-  for (const auto& [agent, status, newest] : listed) {
+  for (const auto& [agent, status, newest, standing] : listed) {
     json.object()
         .field("id", agent->identity.id)
         .field("name", agent->identity.name)
@@ -44,8 +48,9 @@ std::string json_of(const std::vector<Listed>& listed) {
         .field("state", to_string(status.state))
         .field("reason", status.reason)
         .field("newestSampleTs", newest)
-        .key("sessions")
-        .array();
+        .key("samplesAt");
+    write_standing(json, *agent, &standing, now);
+    json.key("sessions").array();
     for (const auto& session : agent->live_sessions) {
       json.object()
           .field("id", session.id)
@@ -60,18 +65,21 @@ std::string json_of(const std::vector<Listed>& listed) {
   return json.take();
 }
 
-std::string text_of(const std::vector<Listed>& listed) {
+std::string text_of(const std::vector<Listed>& listed, WallTime now) {
   if (listed.empty()) {
     return "no agents found\n";
   }
   using Align = Table::Align;
   Table table({{"AGENT", Align::left, 30}, {"STATE"}, {"SESSIONS", Align::right}, {"NEWEST SAMPLE"}});
   std::string reasons;
-  for (const auto& [agent, status, newest] : listed) {
+  for (const auto& [agent, status, newest, standing] : listed) {
     table.row({agent->identity.id, std::string(to_string(status.state)), std::to_string(agent->live_sessions.size()),
                newest ? utc_text(*newest) : "none"});
     if (!status.reason.empty()) {
       reasons += agent->identity.id + ": " + printable(status.reason) + '\n';
+    }
+    if (const auto remark = standing_remark(*agent, standing, now); !remark.empty()) {
+      reasons += agent->identity.id + ": " + printable(remark) + '\n';
     }
   }
   return table.text() + (reasons.empty() ? "" : '\n' + reasons);
@@ -89,8 +97,9 @@ int agents_command(const CommonArguments& common) {
     return kExitFailed;
   }
   const auto fleet = read_fleet(*setup);
-  const auto listed = list(*fleet, *store);
-  const auto text = common.json ? json_of(listed) + '\n' : text_of(listed);
+  const auto now = system_clock().wall();
+  const auto listed = list(*fleet, *store, now);
+  const auto text = common.json ? json_of(listed, now) + '\n' : text_of(listed, now);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return kExitOk;
 }

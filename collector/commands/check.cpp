@@ -5,8 +5,10 @@
 
 #include "collector/api/access.h"
 #include "collector/api/json_writer.h"
+#include "collector/api/standing.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
+#include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/survey.h"
 #include "collector/commands/table.h"
@@ -20,26 +22,33 @@ namespace {
 struct Finding {
   const Agent* agent = nullptr;
   AgentStatus status;
-  std::string ledger;
-  std::string_view token;  ///< why its own token does not read it over HTTP; empty if it does
+  std::optional<LedgerStanding> ledger;  ///< nothing: the store cannot be opened
+  std::string_view token;                ///< why its own token does not read it over HTTP; empty if it does
   std::vector<std::string> remarks;
 };
 
 struct Findings {
+  WallTime now = system_clock().wall();
   std::vector<Problem> problems;
   std::vector<std::string> remarks;
   std::shared_ptr<const Fleet> fleet = std::make_shared<const Fleet>();
   std::vector<Finding> agents;
 };
 
-/// Whether the ledger can be read, without making it.
-AgentStatus status_with_ledger(const Agent& agent, LedgerStore& store) {
-  const AgentStatus from_files{agent.state(), agent.reason};
+/// Whether the ledger can be read, and who writes it; without making it.
+void look_at(LedgerStore& store, WallTime now, Finding& finding) {
+  const auto& agent = *finding.agent;
+  const auto& standing = finding.ledger.emplace(store.standing(ledger_of(agent), now));
   if (!agent.gate.ledger) {
-    return from_files;
+    return;
   }
-  const auto newest = store.newest_sample(ledger_of(agent));
-  return newest ? from_files : AgentStatus{AgentState::unavailable, newest.error().text};
+  finding.status = status_with(agent, standing, now);
+  if (auto remark = standing_remark(agent, standing, now); !remark.empty()) {
+    finding.remarks.push_back(std::move(remark));
+  }
+  if (const auto newest = store.newest_sample(ledger_of(agent)); !newest) {
+    finding.status = {AgentState::unavailable, newest.error().text};
+  }
 }
 
 /// The same steps as the daemon's: files, look, panes, roots.
@@ -78,10 +87,9 @@ Findings find_out(const Setup& setup) {
   const Access access(ApiKeys{}, findings.fleet);
   for (std::size_t at = 0; at < findings.fleet->agents.size(); ++at) {
     const auto& agent = findings.fleet->agents[at];
-    Finding finding{&agent, {agent.state(), agent.reason}, {}, access.refusal(at), agent.remarks};
+    Finding finding{&agent, {agent.state(), agent.reason}, std::nullopt, access.refusal(at), agent.remarks};
     if (store) {
-      finding.status = status_with_ledger(agent, *store);
-      finding.ledger = store->standing(ledger_of(agent), system_clock().wall()).place;
+      look_at(*store, findings.now, finding);
     }
     const auto [first, last] = refused.equal_range(agent.identity.id);
     std::for_each(first, last, [&](const auto& entry) { finding.remarks.push_back(entry.second); });
@@ -116,14 +124,10 @@ std::string json_of(const Findings& findings) {
         .field("sampleIntervalMs", std::int64_t{agent->settings.sample_interval.count()})
         .field("idleSampleIntervalMs", std::int64_t{agent->settings.idle_sample_interval.count()})
         .field("retentionDays", days(agent->settings.retention))
-        .field("ledger", ledger)
-        .key("token")
-        .object()
-        .field("usable", token.empty())
-        .field("reason", token)
-        .end()
-        .key("remarks")
-        .array();
+        .field("ledger", ledger ? ledger->place : "")
+        .key("samplesAt");
+    write_standing(json, *agent, ledger ? &*ledger : nullptr, findings.now);
+    json.key("token").object().field("usable", token.empty()).field("reason", token).end().key("remarks").array();
     for (const auto& remark : remarks) {
       json.value(remark);
     }
@@ -168,7 +172,11 @@ std::string text_of(const Findings& findings, const Setup& setup) {
   for (const auto& finding : findings.agents) {
     text += '\n' + finding.agent->identity.id + '\n';
     text += "  path    " + printable(finding.agent->identity.path) + '\n';
-    text += "  ledger  " + printable(finding.ledger) + '\n';
+    if (finding.ledger) {
+      const auto& since = finding.ledger->central_since;
+      text +=
+          "  ledger  " + printable(finding.ledger->place) + (since ? " (since " + utc_text(*since) + ")" : "") + '\n';
+    }
     text += finding.status.reason.empty() ? "" : "  why     " + printable(finding.status.reason) + '\n';
     if (!finding.token.empty()) {
       text += "  http    read with the operator's token only: " + std::string(finding.token) + '\n';

@@ -414,6 +414,24 @@ TEST_CASE("a ledger that cannot be written makes its agent unavailable, and the 
   CHECK(host.store.written.at(agents.at(1).identity.id).size() == 2);
 }
 
+TEST_CASE("an agent is called yielding while the newest row of its own sampler is young, and not for longer") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  agent.settings.own_sampler_period = 60s;
+  const auto row = host.clock.wall_now;
+  host.store.standings[agent.identity.id] = {.place = {}, .central_since = {}, .other_sampler = row, .yielding = true};
+  for (int i = 0; i < 2; ++i) {
+    host.show({{.pid = kServer, .parent = 1, .own = i * 1s}});
+    host.tick();
+    host.loop.advance(50s);
+  }
+  CHECK(host.lane.health(agent.identity.id)->written == 0);
+  host.clock.wall_now = row + 120s;
+  CHECK(host.collector.status_of(agent).state == AgentState::yielding);
+  host.clock.wall_now = row + 121s;
+  CHECK(host.collector.status_of(agent).state == AgentState::idle);
+}
+
 TEST_CASE("after 10,000 ticks of a host with churn only what lives is tracked") {
   Host host;
   auto& agent = host.add_agent("echo", kServer);

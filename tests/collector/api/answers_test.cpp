@@ -185,6 +185,35 @@ TEST_CASE("what the fleet uses now needs no ledger, and names the heaviest sessi
   CHECK(first["cpuPercent"].GetDouble() == 50);
 }
 
+TEST_CASE("it is said where an agent's samples are, and that it is metered twice while its own sampler is on") {
+  ApiFixture host;
+  const auto& agent = host.add("alpha");
+  const auto list = [&] { return parse(host.get("/agents", kOperatorToken)); };
+  CHECK(list()["agents"][0]["samplesAt"].IsNull());
+  AgentNow now;
+  now.identity = agent.identity;
+  now.ledger.emplace().standing = LedgerStanding{"/central/x", host.now - 1h, host.now - 10min, false};
+  host.snapshot->agents.push_back(now);
+  const auto check = [&](bool twice) {
+    const auto page = parse(host.get("/agents/alpha", ApiFixture::token_of("alpha")));
+    const auto all = list();
+    for (const auto* at : {&page["samplesAt"], &all["agents"][0]["samplesAt"]}) {
+      CHECK(std::string((*at)["place"].GetString()) == "/central/x");
+      CHECK((*at)["centralSince"].GetInt64() == (host.now - 1h).time_since_epoch().count());
+      CHECK((*at)["meteredTwice"].GetBool() == twice);
+    }
+    CHECK(page["remarks"].Size() == (twice ? 1 : 0));
+  };
+  check(true);
+  host.snapshot->agents[0].ledger->standing->other_sampler = host.now - 11min;
+  check(false);
+  host.snapshot->agents[0].ledger->standing->other_sampler.reset();
+  check(false);
+  host.snapshot->agents[0].ledger->standing->other_sampler = host.now;
+  host.fleet->agents[0].gate.sampling = false;
+  check(false);
+}
+
 TEST_CASE("a ledger that is held is asked for again, one that cannot be read is unavailable") {
   struct Broken {
     Error::Kind kind;

@@ -204,6 +204,7 @@ TEST_CASE(
   CHECK(own.settings.sample_interval == 5s);
   CHECK(own.settings.idle_sample_interval == 90s);
   CHECK(own.settings.retention == 48h);
+  CHECK(own.settings.own_sampler_period == 90s);
   CHECK(mentions(own.remarks, "sampleIntervalMs is raised from 1s to 5s"));
 
   options.config.overrides["echo"] = {.enabled = true,
@@ -216,6 +217,7 @@ TEST_CASE(
   CHECK(overridden.settings.sample_interval == 2s);
   CHECK(overridden.settings.idle_sample_interval == 90s);
   CHECK(overridden.settings.retention == 1h);
+  CHECK(overridden.settings.own_sampler_period == 90s);  // that is the agent's affair alone
   CHECK(overridden.settings.location == LedgerLocation::central);
   CHECK(overridden.reason == "enabled by override");
   CHECK(overridden.state() == AgentState::idle);
