@@ -2,8 +2,8 @@
 # What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
 # each figure means. Everything is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
 # is gone.
-# Usage: run.sh BUILD_FOLDER [accuracy] [cost] [--short] [--json] [--keep]
-#   accuracy, cost   only these parts; without them, both: about five minutes
+# Usage: run.sh BUILD_FOLDER [accuracy] [cost] [store] [http] [--short] [--json] [--keep]
+#   accuracy, cost, store, http   only these parts; without them, all: about six minutes
 #   --short          accuracy for one minute at 5 s and half a minute at 2 s
 #   --json           one JSON object to standard output, the tables to standard error
 #   --keep           leave the ticks and the truth of the loads, and say where
@@ -11,11 +11,11 @@
 set -euo pipefail
 
 usage() {
-  printf 'run.sh: %s\nusage: ./dev bench [accuracy] [cost] [--short] [--json] [--keep]\n' "$1" >&2
+  printf 'run.sh: %s\nusage: ./dev bench [accuracy] [cost] [store] [http] [--short] [--json] [--keep]\n' "$1" >&2
   exit 2
 }
 
-build=${1:?usage: run.sh BUILD_FOLDER [accuracy] [cost] [--short] [--json] [--keep]}
+build=${1:?usage: run.sh BUILD_FOLDER [accuracy] [cost] [store] [http] [--short] [--json] [--keep]}
 shift
 fleetledger=$build/collector/fleetledger
 generator=$build/bench/fleet/fleetledger-fleet
@@ -28,14 +28,14 @@ json=false
 keep=false
 for argument in "$@"; do
   case "$argument" in
-    accuracy | cost) parts+=("$argument") ;;
+    accuracy | cost | store | http) parts+=("$argument") ;;
     --short) long_ticks=12 short_ticks=15 ;;
     --json) json=true ;;
     --keep) keep=true ;;
     *) usage "no part or option \"$argument\"" ;;
   esac
 done
-if [ ${#parts[@]} -eq 0 ]; then parts=(accuracy cost); fi
+if [ ${#parts[@]} -eq 0 ]; then parts=(accuracy cost store http); fi
 
 exec 3>&1 # for the JSON
 if $json; then exec 1>&2; fi
@@ -111,6 +111,32 @@ cost() {
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
+store() {
+  "$judge" store --json "$work/store.json"
+}
+
+http() {
+  local root=$work/http names=() number address=''
+  echo "Ten agents with five idle sessions each and a tick a second, and 64 clients ..."
+  for number in 0 1 2 3 4 5 6 7 8 9; do names+=("agent$number"); done
+  start_fleet "$root" --agents 10 --sessions 5 --loads idle --names "$(IFS=, && echo "${names[*]}")" || return 1
+  "$judge" fill --agent "$root/home/.instar/agents/agent0" || return 1
+  {
+    printf 'http: {listen: ["127.0.0.1:0"], operator_token_file: "%s"}\n' "$root.token"
+    printf 'log: {level: info}\ndiscovery:\n  overrides:\n'
+    printf '    %s: {sample_interval: 1s, idle_sample_interval: 1s}\n' "${names[@]}"
+  } >"$root.yaml"
+  FLEETLEDGER_LOG_LEVEL=info setpriv --pdeathsig TERM \
+    "$fleetledger" run --home "$root/home" --config "$root.yaml" 2>"$root.log" &
+  children+=($!)
+  until address=$(sed -n 's/.*event=listening address=//p' "$root.log") && [ -n "$address" ]; do
+    kill -0 "${children[-1]}" 2>/dev/null || { cat "$root.log" >&2; return 1; }
+    sleep 0.1
+  done
+  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --json "$root.json" || return 1
+  while [ ${#children[@]} -gt 0 ]; do end_last; done
+}
+
 "$judge" machine --json "$work/machine.json"
 status=0
 for part in "${parts[@]}"; do
@@ -122,6 +148,8 @@ for part in "${parts[@]}"; do
       accuracy every-2s "$short_ticks" 2s || status=1
       ;;
     cost) cost || status=1 ;;
+    store) store || status=1 ;;
+    http) http || status=1 ;;
   esac
 done
 if $json; then

@@ -7,6 +7,7 @@
 #include "backends/backends.h"
 #include "bench/harness/accuracy.h"
 #include "bench/harness/cost.h"
+#include "bench/harness/http.h"
 #include "bench/harness/machine.h"
 #include "bench/harness/store.h"
 
@@ -57,6 +58,15 @@ int show_store(const std::string& json) {
   return missed.empty() ? 0 : kMissed;
 }
 
+int show_http(HttpTarget target, const std::string& token_file, const std::string& json) {
+  std::getline(std::ifstream(token_file), target.token);
+  const auto cost = measure_http(target);
+  if (!cost) return report(cost.error());
+  const auto missed = missed_bars(*cost);
+  publish(http_table(*cost) + missed, http_json(*cost), json);
+  return missed.empty() ? 0 : kMissed;
+}
+
 int fill(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename();
   auto store = open_store("sqlite", {});
@@ -82,11 +92,18 @@ int main(int argc, char** argv) {
                                   "Read the lines of `fleetledger sample --json` from standard input as they "
                                   "come, and run a bare ps and tmux beside each");
   auto* store = app.add_subcommand("store", "Ask and write a ledger of a week, and the bare statements beside");
+  HttpTarget target;
+  std::string token_file;
+  auto* http = app.add_subcommand("http", "Let wrk ask a collector that runs, and look at its ticks meanwhile");
+  http->add_option("--address", target.address, "Where it listens: 127.0.0.1:4100")->required();
+  http->add_option("--token-file", token_file, "The operator's token")->required();
+  http->add_option("--agent", target.agent, "Whose ledger")->required();
+  http->add_option("--seconds", target.seconds, "How long, with wrk and before it without")->check(CLI::Range(1, 600));
   std::string agent;
   auto* filling = app.add_subcommand("fill", "Write a ledger of a week for an agent that is not metered yet");
   filling->add_option("--agent", agent, "The agent's path")->required();
   auto* machine = app.add_subcommand("machine", "Name this machine");
-  for (auto* verb : {accuracy, cost, store, machine})
+  for (auto* verb : {accuracy, cost, http, store, machine})
     verb->add_option("--json", json, "Also write the figures to this file");
   try {
     app.parse(argc, argv);
@@ -96,6 +113,7 @@ int main(int argc, char** argv) {
   if (*accuracy) return judge_accuracy(root, ticks, json);
   if (*cost) return show_cost(json);
   if (*store) return show_store(json);
+  if (*http) return show_http(target, token_file, json);
   if (*filling) return fill(agent);
   const auto here = this_machine();
   publish(machine_line(here), machine_json(here), json);
