@@ -131,6 +131,9 @@ void Collector::State::tick() {
     ++counters.skipped_running;
     return;
   }
+  if (parts.begun) {
+    parts.begun();
+  }
   running = std::make_shared<Tick>(Tick{parts.clock.monotonic(), false, std::nullopt, false});
   report = {};
   report.due = counters.looks == 0;

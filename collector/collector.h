@@ -36,7 +36,8 @@ struct CollectorParts {
   StoreLane* ledgers = nullptr;  ///< nullptr: nothing is written
   const Clock& clock;
   Runtime runtime;
-  /// Called after every tick; may be empty.
+  /// Called before and after every tick; either may be empty.
+  std::function<void()> begun;
   std::function<void(const TickReport&)> published;
 };
 

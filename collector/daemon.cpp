@@ -107,6 +107,12 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                      .ledgers = options_.record ? &lane_ : nullptr,
                      .clock = clock_,
                      .runtime = runtime_.runtime(),
+                     .begun =
+                         [this] {
+                           if (service_) {
+                             service_->tick_begins();
+                           }
+                         },
                      .published = [this](const TickReport& report) { on_published(report); },
                  },
                  {.scope = options_.config.sampling.scope,
@@ -205,6 +211,9 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
 }
 
 void Daemon::on_published(const TickReport& report) {
+  if (service_) {
+    service_->tick_is_over();
+  }
   if (options_.on_tick && report.due) {
     options_.on_tick(report);
   }

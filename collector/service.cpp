@@ -23,11 +23,13 @@ struct StoreReads::State : std::enable_shared_from_this<State> {
   Runtime runtime;
   std::deque<Waiting> queue;
   std::size_t running = 0;
+  bool held = false;
+  std::uint64_t holds = 0;
   bool closed = false;
   std::function<void()> stopped;
 
   void begin() {
-    while (running < kAtOnce && !queue.empty()) {
+    while (!held && running < kAtOnce && !queue.empty()) {
       const auto job = std::make_shared<Waiting>(std::move(queue.front()));
       const auto response = std::make_shared<Response>();
       queue.pop_front();
@@ -50,6 +52,22 @@ StoreReads::StoreReads(LedgerStore& store, Runtime runtime)
     : state_(std::make_shared<State>(store, std::move(runtime))) {}
 
 StoreReads::~StoreReads() { stop({}); }
+
+void StoreReads::hold() {
+  state_->held = true;
+  state_->runtime.after(kLongestHold, [state = state_, hold = ++state_->holds] {
+    if (hold == state->holds) {
+      state->held = false;
+      state->begin();
+    }
+  });
+}
+
+void StoreReads::go_on() {
+  ++state_->holds;
+  state_->held = false;
+  state_->begin();
+}
 
 void StoreReads::stop(std::function<void()> done) {
   state_->closed = true;
@@ -141,6 +159,8 @@ class Service::Impl {
     return {};
   }
 
+  StoreReads& reads() { return reads_; }
+
   void stop(std::function<void()> done) {
     server_.reset();
     reads_.stop(std::move(done));
@@ -164,6 +184,8 @@ class Service::Impl {
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Service::~Service() = default;
+void Service::tick_begins() { impl_->reads().hold(); }
+void Service::tick_is_over() { impl_->reads().go_on(); }
 void Service::stop(std::function<void()> done) { impl_->stop(std::move(done)); }
 
 Result<std::unique_ptr<Service>> Service::start(const HttpConfig& config, ServiceParts parts) {

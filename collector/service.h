@@ -21,7 +21,8 @@ namespace fleetledger {
 class StoreReads {
  public:
   static constexpr std::size_t kAtOnce = 8;
-  static constexpr std::size_t kWaiting = 128;
+  static constexpr std::size_t kWaiting = 256;
+  static constexpr Micros kLongestHold = std::chrono::milliseconds{100};
 
   /// The store must outlive every read, this object need not: what is not answered by then is dropped.
   StoreReads(LedgerStore& store, Runtime runtime);
@@ -30,6 +31,10 @@ class StoreReads {
   StoreReads& operator=(const StoreReads&) = delete;
 
   void add(StoreRead read, Responder answer);
+
+  /// Begins no read until go_on(), or for kLongestHold: a tick has the processors to itself, whoever asks meanwhile.
+  void hold();
+  void go_on();
 
   /// Drops what waits, and calls `done` when the last read under way has ended. No add() after this.
   void stop(std::function<void()> done);
@@ -55,6 +60,10 @@ class Service {
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
+
+  /// A tick begins, or is over: see StoreReads::hold.
+  void tick_begins();
+  void tick_is_over();
 
   /// Stops listening and answering, now; calls `done` when no ledger is being read for us any more. May be called
   /// again: the last `done` counts.

@@ -52,6 +52,27 @@ TEST_CASE("so many ledgers are read at once, the others in turn, and beyond that
   CHECK(host.statuses.size() == static_cast<std::size_t>(kAll));
 }
 
+TEST_CASE("no ledger is read for callers while a tick is under way, but they do not wait for a tick that hangs") {
+  Reads host;
+  host.reads.hold();
+  host.ask(200);
+  CHECK(host.runtime.jobs.empty());
+  host.reads.go_on();
+  CHECK(host.runtime.jobs.size() == 1);
+  host.runtime.run_jobs();
+  CHECK(host.statuses == std::vector<int>{200});
+
+  host.runtime.advance(StoreReads::kLongestHold / 2);
+  host.reads.hold();
+  host.ask(201);
+  host.runtime.advance(StoreReads::kLongestHold - Micros{1});
+  CHECK(host.runtime.jobs.empty());  // the end of the hold before does not end this one
+  host.runtime.advance(Micros{1});
+  CHECK(host.runtime.jobs.size() == 1);
+  host.runtime.run_jobs();
+  CHECK(host.statuses == std::vector<int>{200, 201});
+}
+
 TEST_CASE("reads are stopped when the last one under way has ended; those that wait are dropped") {
   Reads host;
   for (int i = 0; i < 20; ++i) {
