@@ -119,6 +119,10 @@ Result<std::unique_ptr<LedgerConnection>> LedgerConnection::open(const std::stri
         flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
         name = file_uri(real_path) + "?immutable=1";
         break;
+      case Access::read_left:
+        flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+        name = file_uri(real_path) + "?vfs=unix-none";  // whose connections take no locks
+        break;
     }
     struct stat before {};
     const bool fresh = access == Access::write && ::lstat(real_path.c_str(), &before) != 0;
@@ -127,6 +131,11 @@ Result<std::unique_ptr<LedgerConnection>> LedgerConnection::open(const std::stri
       ::chmod(real_path.c_str(), kNewFileMode);
     }
     SQLite::Database& database = *connection->database_;
+    if (access == Access::read_left) {
+      // Before all else: then the index of the -wal is kept in memory, not in a -shm.
+      database.exec("PRAGMA locking_mode=EXCLUSIVE");
+      set(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+    }
     sqlite3_progress_handler(
         database.getHandle(), kOpsBetweenLooks,
         [](void* deadline) {

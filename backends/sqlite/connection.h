@@ -22,6 +22,7 @@ class LedgerConnection {
     write,         ///< and made by SQLite if it is missing
     read,          ///< may make the -wal and -shm that a reader needs
     read_at_rest,  ///< as a file that does not change: no locks, no -wal, nothing made
+    read_left,     ///< likewise, with a -wal that its last writer left: for where no -shm is and none can be made
   };
 
   /// `real_path` comes from find_ledger or prepare_ledger.

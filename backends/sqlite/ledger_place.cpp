@@ -23,20 +23,32 @@ tl::unexpected<Error> refuse(const std::string& path, std::string_view reason) {
   return fail("open ledger " + path + ": " + std::string(reason), Error::Kind::unavailable);
 }
 
-/// Makes a folder, and the parents that are missing if `parents` says so. Nothing to do is success.
+/// Makes a folder, and the parents that are missing if `parents` says so; none in another user's folder. Nothing to do
+/// is success.
 Result<void> make_folder(const std::string& path, bool parents) {
-  if (::mkdir(path.c_str(), kFolderMode) == 0 || errno == EEXIST) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0) {
     return {};
   }
-  const int error = errno;
-  const auto slash = path.rfind('/');
-  if (error != ENOENT || !parents || slash == std::string::npos || slash == 0) {
-    return fail("make folder " + path + ": " + std::strerror(error), Error::Kind::unavailable);
+  const auto refuse_to_make = [&path](const std::string& reason) {
+    return fail("make folder " + path + ": " + reason, Error::Kind::unavailable);
+  };
+  const std::string parent = path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+  if (parents && parent != "/") {
+    if (auto made = make_folder(parent, true); !made) {
+      return made;
+    }
   }
-  if (auto made = make_folder(path.substr(0, slash), true); !made) {
-    return made;
+  if (::stat(parent.c_str(), &status) != 0) {
+    return refuse_to_make(std::strerror(errno));
   }
-  return make_folder(path, false);
+  if (status.st_uid != ::geteuid() && status.st_uid != 0) {
+    return refuse_to_make(parent + " belongs to another user (uid " + std::to_string(status.st_uid) + ")");
+  }
+  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+    return refuse_to_make(std::strerror(errno));
+  }
+  return {};
 }
 
 /// A folder of the ledger `file` without links in its path, if it is ours; nothing if it does not exist.
@@ -73,7 +85,7 @@ Result<std::string> existing_folder(const std::string& folder, const std::string
   return std::move(**real);
 }
 
-/// Whether there is a regular file; unavailable if there is anything else.
+/// Whether there is a regular file of ours; unavailable if there is anything else.
 Result<bool> regular_file(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
@@ -83,6 +95,9 @@ Result<bool> regular_file(const std::string& path) {
     return refuse(path, std::strerror(errno));
   }
   if (S_ISREG(status.st_mode)) {
+    if (status.st_uid != ::geteuid()) {
+      return refuse(path, "it belongs to another user (uid " + std::to_string(status.st_uid) + ")");
+    }
     return true;
   }
   return refuse(path, S_ISLNK(status.st_mode)   ? "it is a link"
@@ -181,13 +196,18 @@ LedgerRest look_at_ledger(const std::string& real_path) {
     return rest;
   }
   rest.file = look_of(status);
-  struct stat journal {};
+  const auto missing = [&](const char* suffix) {
+    struct stat found {};
+    return ::lstat((real_path + suffix).c_str(), &found) != 0 && errno == ENOENT;
+  };
   const bool wal = ::lstat((real_path + "-wal").c_str(), &status) == 0;
   const bool no_wal = wal ? status.st_size == 0 : errno == ENOENT;
   if (wal) {
     rest.wal = look_of(status);
   }
-  rest.no_journal = no_wal && ::lstat((real_path + "-journal").c_str(), &journal) != 0 && errno == ENOENT;
+  const bool no_journal = missing("-journal");
+  rest.no_journal = no_wal && no_journal;
+  rest.left = wal && !no_wal && no_journal && missing("-shm");
   return rest;
 }
 

@@ -29,7 +29,7 @@ struct LedgerPlace {
 [[nodiscard]] LedgerPlace central_place(const AgentIdentity& agent, const std::string& central_directory);
 
 /// The real path of a ledger; nothing if there is none. Unavailable if its folder is not ours or if it, its -wal, -shm
-/// or -journal is anything but a regular file.
+/// or -journal is anything but a regular file of ours.
 [[nodiscard]] Result<std::optional<std::string>> find_ledger(const LedgerPlace& place);
 
 /// The same for writing: makes folders (0700) and an empty file (0600) where they are missing.
@@ -50,6 +50,7 @@ struct LedgerRest {
   FileLook file;
   FileLook wal;             ///< zeros if there is none
   bool no_journal = false;  ///< no rows outside the file itself: no -journal, no -wal or an empty one
+  bool left = false;        ///< rows in a -wal, but no -shm and no -journal: nobody has it open
 
   /// Last changed so long ago that a further change shows in `modified_ns`.
   [[nodiscard]] bool settled() const;

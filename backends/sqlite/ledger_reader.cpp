@@ -251,7 +251,7 @@ template <typename Answer, typename Read>
 Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds limit, const Read& read) {
   using Access = LedgerConnection::Access;
   constexpr int kAttempts = 3;
-  bool try_at_rest = false;
+  bool read_failed = false;  // a reader that may not make a -shm fails where a look at the resting file does not
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto path = find_ledger(place);
     if (!path) {
@@ -261,13 +261,16 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
       return Result<Answer>();
     }
     const LedgerRest before = look_at_ledger(**path);
-    const bool at_rest = before.no_journal && (try_at_rest || before.settled());
-    auto answer = read_once<Answer>(**path, at_rest ? Access::read_at_rest : Access::read, limit, read);
+    const Access access = before.no_journal && (read_failed || before.settled()) ? Access::read_at_rest
+                          : before.left && read_failed                           ? Access::read_left
+                                                                                 : Access::read;
+    auto answer = read_once<Answer>(**path, access, limit, read);
     const LedgerRest after = look_at_ledger(**path);
-    if (at_rest ? after == before : answer || !after.no_journal) {
+    const bool alone = access != Access::read;
+    if (alone ? after == before : answer || !(after.no_journal || after.left)) {
       return answer;
     }
-    try_at_rest = !at_rest;  // a reader that may not make a -shm fails where a look at the resting file does not
+    read_failed = !alone;
   }
   return fail("read ledger " + place.file() + ": it changes all the time", Error::Kind::busy);
 }

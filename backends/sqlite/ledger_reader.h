@@ -15,7 +15,8 @@ namespace fleetledger {
 
 /// The reading half of LedgerStore for one place, each call by its own read-only connection; any thread.
 /// A ledger that nobody has open is read as a file that does not change, so that reading makes no -wal or -shm and
-/// works in a folder that we cannot write; if it did change meanwhile, it is read again.
+/// works in a folder that we cannot write; if it did change meanwhile, it is read again. So is one with a -wal that a
+/// killed writer left: with its -shm as any reader may, without one only where none can be made.
 class LedgerReader {
  public:
   LedgerReader(LedgerPlace place, std::chrono::milliseconds limit) : place_(std::move(place)), limit_(limit) {}

@@ -18,6 +18,18 @@ std::string reason() { return std::strerror(errno); }
 
 std::string lock_file(const std::string& folder) { return folder + "/fleetledger.lock"; }
 
+/// The folder in which this one would have to be made, if that belongs to neither us nor root; else empty.
+std::string other_owners(std::filesystem::path folder) {
+  struct stat found {};
+  while (stat(folder.c_str(), &found) != 0) {
+    if (folder == folder.parent_path()) {
+      return {};
+    }
+    folder = folder.parent_path();
+  }
+  return found.st_uid == geteuid() || found.st_uid == 0 ? std::string() : folder.string();
+}
+
 /// The digits that the file begins with.
 std::string read_pid(int file) {
   std::array<char, 16> text{};
@@ -29,8 +41,12 @@ std::string read_pid(int file) {
 
 Result<void> make_state_folder(const std::string& folder) {
   const auto doing = "make the state folder " + folder + ": ";
+  const auto parent = std::filesystem::path(folder).parent_path();
+  if (const auto theirs = other_owners(parent); !theirs.empty()) {
+    return fail(doing + theirs + " belongs to another user");
+  }
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), error);
+  std::filesystem::create_directories(parent, error);
   if (error) {
     return fail(doing + error.message());
   }

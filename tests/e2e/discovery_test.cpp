@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <map>
 #include <set>
+#include <unistd.h>
 
 #include "tests/e2e/host.h"
 #include "tests/e2e/json.h"
@@ -170,4 +172,55 @@ TEST_CASE("central ledgers are below our own folder, and a ledger in memory is n
   CHECK(checked(host)["agents"][0]["ledger"].text ==
         host.home() + "/.local/state/fleetledger/ledgers/" + id + "/resource-ledger.db");
   CHECK(e2e::parse_json(host.run({"summary", "echo", "--json"}).output)["sampleCount"].number == 4);
+}
+
+TEST_CASE("homes and agents of other users are left alone with a reason, even by root") {
+  if (::geteuid() != 0) {
+    WARN("skipped: only root can give files away");
+    return;
+  }
+  Host host;
+  const std::string ours = host.home();
+  const std::string theirs = host / "theirs";
+  host.use(theirs, host.tmux_dir());
+  const auto foreign = host.make_agent("foreign");
+  const auto listed = host.make_agent("listed");
+  host.register_agents({{"foreign", foreign, 0, ""}});
+  host.use(ours, host.tmux_dir());
+  const ServedAgent own(host, "own");
+  host.register_agents({own.entry(), {"listed", listed, 0, ""}});
+  host.configure("discovery: {homes: [\"~\", " + theirs + "], agents: [" + foreign + "]}\n");
+  std::map<std::string, fs::file_time_type> before;
+  for (const auto& entry : fs::recursive_directory_iterator(theirs)) {
+    REQUIRE(::chown(entry.path().c_str(), 65534, 65534) == 0);
+    before[entry.path()] = entry.last_write_time();
+  }
+  REQUIRE(::chown(theirs.c_str(), 65534, 65534) == 0);
+  const auto check_untouched = [&] {
+    std::map<std::string, fs::file_time_type> after;
+    for (const auto& entry : fs::recursive_directory_iterator(theirs)) {
+      after[entry.path()] = entry.last_write_time();
+    }
+    CHECK((after == before));
+  };
+
+  REQUIRE(host.run({"sample", "--record", "--ticks", "2", "--interval", "100ms"}).code == 0);
+  check_untouched();
+  const auto check = checked(host);
+  REQUIRE(check["agents"].size() == 1);
+  CHECK(check["agents"][0]["name"].text == "own");
+  for (const auto& path : {theirs, foreign, listed}) {
+    CHECK(std::any_of(check["remarks"].items.begin(), check["remarks"].items.end(), [&](const Json& remark) {
+      return remark.text.find('"' + path + '"') != std::string::npos &&
+             remark.text.find("belongs to another user") != std::string::npos;
+    }));
+  }
+
+  // Nor is anything made there where it is taken for our own home.
+  host.use(theirs, host.tmux_dir());
+  const auto refused = host.run({"sample", "--record", "--ticks", "1", "--interval", "100ms"});
+  CHECK(refused.code == 1);
+  CHECK(refused.errors.find(theirs + " belongs to another user") != std::string::npos);
+  check_untouched();
+  host.use(ours, host.tmux_dir());
 }

@@ -3,12 +3,17 @@
 //   ledger_peer store AGENT_PATH       appends ticks through our store until it is killed; a '.' per committed tick
 //   ledger_peer sampler FILE TS STEP   is an agent's own sampler: opens the file once, writes three rows a tick with
 //                                      moments from TS on in steps of STEP ms, prunes; a '.' per committed tick
+//   ledger_peer leave FILE UID         as user UID: makes a ledger of three checkpointed rows and three more in its
+//   -wal,
+//                                      and ends without closing it
+//   ledger_peer count AGENT_PATH UID   as user UID: ends with how many samples our store finds there, or with 200
 //   ledger_peer move AGENT_PATH CENTRAL TS N    appends a tick at TS through our store, place "automatic"; is killed
 //                                      when SQLite is about to run its Nth statement. Ends with 0 if that never came
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <grp.h>
 #include <sqlite3.h>
 #include <string>
 #include <string_view>
@@ -63,6 +68,31 @@ int sample_for_ever(const std::string& file, std::int64_t ts, std::int64_t step)
   }
 }
 
+void become(const char* user) {
+  const auto uid = static_cast<uid_t>(std::atoll(user));
+  if (uid != ::geteuid() && (::setgroups(0, nullptr) != 0 || ::setuid(uid) != 0)) {
+    throw std::runtime_error("cannot become that user");
+  }
+}
+
+int leave_behind(const std::string& file) {
+  PlainDatabase database(file);
+  const auto rows = upstream_insert(1000, "a") + upstream_insert(1000, "b") + upstream_insert(1000, "c");
+  database.run(kUpstreamSchema + rows + "PRAGMA wal_checkpoint(TRUNCATE);" + rows);
+  ::_exit(0);
+}
+
+int count_samples(const std::string& agent_path) {
+  const auto store = open_store("sqlite", {});
+  const auto count =
+      (*store)->sample_count({{agent_id("peer", agent_path), "peer", agent_path}, LedgerLocation::agent});
+  if (!count) {
+    std::fprintf(stderr, "%s\n", count.error().text.c_str());
+    return 200;
+  }
+  return static_cast<int>(*count);
+}
+
 std::int64_t statements_left = 0;
 
 int die_in_time(unsigned /*type*/, void* /*context*/, void* /*statement*/, void* /*text*/) {
@@ -104,6 +134,14 @@ int main(int count, char** arguments) {
     }
     if (what == "sampler" && count == 5) {
       return fleetledger::test::sample_for_ever(arguments[2], std::atoll(arguments[3]), std::atoll(arguments[4]));
+    }
+    if (what == "leave" && count == 4) {
+      fleetledger::test::become(arguments[3]);
+      return fleetledger::test::leave_behind(arguments[2]);
+    }
+    if (what == "count" && count == 4) {
+      fleetledger::test::become(arguments[3]);
+      return fleetledger::test::count_samples(arguments[2]);
     }
     if (what == "move" && count == 6) {
       return fleetledger::test::move_until_killed(arguments[2], arguments[3], std::atoll(arguments[4]),

@@ -176,6 +176,44 @@ TEST_CASE("a folder of another user is refused") {
   }
 }
 
+TEST_CASE("a ledger of another user in a folder of ours is neither read nor written") {
+  if (::geteuid() != 0) {
+    WARN("skipped: only root can give a file away");
+    return;
+  }
+  const Host host;
+  const LedgerKey ledger = host.agent("echo");
+  const std::string which = GENERATE("", "-wal");
+  must(host.store()->append(ledger, tick({sample(kNoon, "a")})));
+  const auto store = host.store();
+  const std::string file = place_of(*store, ledger) + which;
+  std::ofstream(file, std::ios::app).flush();
+  REQUIRE(::chown(file.c_str(), 65534, 65534) == 0);
+  const auto read = store->sample_count(ledger);
+  const auto written = store->append(ledger, tick({sample(kNoon, "a")}));
+  REQUIRE_FALSE(read.has_value());
+  REQUIRE_FALSE(written.has_value());
+  CHECK(read.error().kind == Error::Kind::unavailable);
+  CHECK_THAT(read.error().text, Contains(file + ": it belongs to another user (uid 65534)"));
+  CHECK(written.error().text == read.error().text);
+}
+
+TEST_CASE("no folder for central ledgers is made in another user's folder") {
+  if (::geteuid() != 0) {
+    WARN("skipped: only root can give a folder away");
+    return;
+  }
+  const Host host;
+  const std::string theirs = host.path() + "/theirs";
+  fs::create_directory(theirs);
+  REQUIRE(::chown(theirs.c_str(), 65534, 65534) == 0);
+  const auto store = must(open_store("sqlite", {.central_directory = theirs + "/state/ledgers"}));
+  const auto written = store->append(host.agent("echo", LedgerLocation::central), tick({sample(kNoon, "a")}));
+  REQUIRE_FALSE(written.has_value());
+  CHECK_THAT(written.error().text, Contains(theirs + " belongs to another user"));
+  CHECK(fs::is_empty(theirs));
+}
+
 TEST_CASE("a folder of our own that is reached by a link is as good as any") {
   const Host host;
   const auto store = host.store();
