@@ -69,13 +69,16 @@ struct Collector::State : std::enable_shared_from_this<State> {
         options(the_options),
         totals(the_options.metrics_sessions),
         schedule(the_options.interval ? parts.clock.monotonic() : MonotonicTime{}),
-        meter(the_options.scope) {}
+        meter(the_options.scope),
+        heaps(parts.ask_heap, parts.runtime, parts.clock) {}
 
   CollectorParts parts;
   CollectorOptions options;
   FleetCounters totals;
   Schedule schedule;
   Meter meter;
+  Heaps heaps;
+  std::map<std::string, ProcessKey> servers;  ///< at the last look, by agent id
   RootResolver resolver{geteuid()};
   Declarations declarations{geteuid()};
   bool reading_environments = false;
@@ -115,6 +118,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void log_changes(const Fleet& now) const;
   void arrived(const std::shared_ptr<Tick>& tick);
   void list_panes(const std::shared_ptr<Tick>& tick);
+  void ask_heaps();
+  [[nodiscard]] Micros period_of(const Agent& agent) const;
   [[nodiscard]] bool panes_may_have_changed(const ProcessTable& table) const;
   void measure(Tick& tick);
   void read_environments();
@@ -150,10 +155,38 @@ void Collector::State::tick() {
   if (!running->files_read) {
     parts.runtime.after(kPatienceWithFiles, files_are_read);
   }
+  ask_heaps();
   parts.processes.look([tick = running, arrive](Result<ProcessTable> table) {
     tick->table = std::move(table);
     arrive();
   });
+}
+
+/// Of the agents whose rows are due, beside the look: an answer that comes before the rows are made is in them.
+void Collector::State::ask_heaps() {
+  std::vector<Heaps::Candidate> candidates;
+  if (options.heap && parts.ask_heap && parts.ledgers != nullptr) {
+    const auto now = running->begun;
+    for (std::size_t i = 0; i < fleet->agents.size(); ++i) {
+      const auto& id = fleet->agents[i].identity.id;
+      const auto& access = fleet->access[i];
+      const auto server = servers.find(id);
+      if (server != servers.end() && access.port && access.token.kind == AgentToken::Kind::readable) {
+        candidates.push_back(
+            {{id, server->second, meter.last_look().moment().start_slack, *access.port, access.token.secret},
+             schedule.is_due(options.interval ? kAllAgents : id, now)});
+      }
+    }
+  }
+  heaps.ask(std::move(candidates));
+}
+
+/// Between two rows of this agent.
+Micros Collector::State::period_of(const Agent& agent) const {
+  if (options.interval) {
+    return *options.interval;
+  }
+  return agent.live_sessions.empty() ? agent.settings.idle_sample_interval : agent.settings.sample_interval;
 }
 
 void Collector::State::read_files(Depth depth, std::function<void()> then) {
@@ -196,9 +229,7 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
     }
     metered.insert(agent.identity.id);
     if (!options.interval) {
-      const auto period =
-          agent.live_sessions.empty() ? agent.settings.idle_sample_interval : agent.settings.sample_interval;
-      schedule.set(agent.identity.id, period, moment);
+      schedule.set(agent.identity.id, period_of(agent), moment);
     }
   }
   for (const auto& agent : fleet->agents) {
@@ -317,6 +348,12 @@ void Collector::State::measure(Tick& tick) {
   resolved.roots.declared = declarations.claims(*fleet, resolved);
   meter.look(std::move(table), resolved);
   read_environments();
+  servers.clear();
+  for (const auto& root : resolved.named) {
+    if (const auto* reading = meter.last_look().find(root.pid); reading != nullptr && root.source == kServerSource) {
+      servers.emplace(fleet->agents[root.agent].identity.id, reading->key);
+    }
+  }
   session_began = false;
   append(resolved, wall);
   take_snapshot(resolved);
@@ -375,6 +412,11 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
     if (options.interval ? !due.empty() : std::binary_search(due.begin(), due.end(), agent.identity.id)) {
       if (const auto reading = meter.take(metered.number)) {
         said.samples = to_samples(*reading, wall);
+        if (const auto server = servers.find(agent.identity.id);
+            server != servers.end() && !said.samples.empty() && said.samples.front().source == kServerSource) {
+          said.samples.front().heap =
+              heaps.newest(agent.identity.id, server->second, running->begun - period_of(agent));
+        }
       }
       if (parts.ledgers != nullptr) {
         newest_rows[agent.identity.id] = wall;
@@ -453,7 +495,10 @@ AgentStatus Collector::State::status_of(const Agent& agent) const {
 Collector::Collector(CollectorParts parts, CollectorOptions options)
     : state_(std::make_shared<State>(std::move(parts), options)) {}
 
-Collector::~Collector() { state_->closed = true; }
+Collector::~Collector() {
+  state_->closed = true;
+  state_->heaps.ask({});  // those that wait for their turn
+}
 
 void Collector::tick() { state_->tick(); }
 

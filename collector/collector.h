@@ -13,6 +13,7 @@
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
 #include "collector/fleet_counters.h"
+#include "collector/heaps.h"
 #include "collector/meter.h"
 #include "collector/runtime.h"
 #include "collector/schedule.h"
@@ -36,6 +37,8 @@ struct CollectorParts {
   StoreLane* ledgers = nullptr;  ///< nullptr: nothing is written
   const Clock& clock;
   Runtime runtime;
+  /// Asks an agent's server, in the pool; empty: none is asked.
+  Heaps::Ask ask_heap;
   /// Called before and after every tick; either may be empty.
   std::function<void()> begun;
   std::function<void(const TickReport&)> published;
@@ -45,6 +48,7 @@ struct CollectorOptions {
   Scope scope = Scope::tree;
   /// One period for all agents, whatever their files say, and a tick each even if none is metered.
   std::optional<Micros> interval;
+  bool heap = true;                  ///< ask for heaps, of agents whose rows are written
   std::size_t metrics_sessions = 0;  ///< how many sessions have counters of their own; for good
 };
 

@@ -11,6 +11,7 @@
 #include "collector/collector.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/watcher.h"
+#include "collector/heap_question.h"
 #include "collector/host_sources.h"
 #include "collector/log.h"
 #include "collector/loop/handle.h"
@@ -107,6 +108,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                      .ledgers = options_.record ? &lane_ : nullptr,
                      .clock = clock_,
                      .runtime = runtime_.runtime(),
+                     .ask_heap = ask_heap,
                      .begun =
                          [this] {
                            if (service_) {
@@ -117,6 +119,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                  },
                  {.scope = options_.config.sampling.scope,
                   .interval = options_.interval,
+                  .heap = options_.config.sampling.heap,
                   .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}) {}
 
 MetricsView Daemon::metrics() const {
@@ -298,7 +301,7 @@ void Daemon::reload() {
           "effect at the next start"}});
   }
   log::set_level(config->log.level);
-  collector_.set_options({.scope = sampling.scope, .interval = options_.interval});
+  collector_.set_options({.scope = sampling.scope, .interval = options_.interval, .heap = sampling.heap});
   options_.config = *config;
   reloaded_ = std::move(*config);
   log::info("reloaded");

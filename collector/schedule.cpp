@@ -26,6 +26,11 @@ std::optional<MonotonicTime> Schedule::next() const {
   return earliest == entries_.end() ? std::nullopt : std::optional{earliest->second.deadline};
 }
 
+bool Schedule::is_due(const std::string& agent, MonotonicTime now) const {
+  const auto entry = entries_.find(agent);
+  return entry != entries_.end() && entry->second.deadline <= now;
+}
+
 Schedule::Due Schedule::take_due(MonotonicTime now) {
   Due due;
   for (auto& [agent, entry] : entries_) {

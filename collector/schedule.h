@@ -25,6 +25,9 @@ class Schedule {
   /// The earliest deadline; nothing if there is no agent.
   [[nodiscard]] std::optional<MonotonicTime> next() const;
 
+  /// Whether take_due() would name this agent.
+  [[nodiscard]] bool is_due(const std::string& agent, MonotonicTime now) const;
+
   struct Due {
     std::vector<std::string> agents;  ///< in the order of their names
     std::uint64_t skipped = 0;        ///< deadlines that passed unused, over all agents: they are not made up for

@@ -49,6 +49,7 @@ struct SamplingConfig {
   std::string ps = "ps";  ///< a path, or a name to look up
   std::string tmux = "tmux";
   std::chrono::milliseconds timeout{5'000};
+  bool heap = true;  ///< ask agents' servers for it
 
   friend bool operator==(const SamplingConfig&, const SamplingConfig&) = default;
 };

@@ -122,6 +122,7 @@ Keys<SamplingConfig> sampling_keys() {
       {"ps", &Section::ps, program(), "the ps to run"},
       {"tmux", &Section::tmux, program(), "the tmux to run"},
       {"timeout", &Section::timeout, duration(kTimeout), "how long either may take before it is stopped"},
+      {"heap", &Section::heap, truth(), "whether an agent's own server is asked for its heap, with the agent's token"},
   };
 }
 

@@ -121,14 +121,18 @@ bool holds(Pid pid, std::uint64_t inode) {
   return held;
 }
 
+std::optional<ProcStat> stat_of(Pid pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return parse_proc_stat(text.str());
+}
+
 /// Each process and its parent.
 std::unordered_map<Pid, Pid> parents() {
   std::unordered_map<Pid, Pid> all;
   for_each_number("/proc", [&](Pid pid) {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (const auto stat = parse_proc_stat(text.str())) {
+    if (const auto stat = stat_of(pid)) {
       all.emplace(pid, stat->parent);
     }
     return false;
@@ -221,6 +225,11 @@ Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline) {
   }
 }
 
+bool is_still(const ProcessKey& process, Micros start_slack) {
+  const auto stat = stat_of(process.pid);
+  return stat && std::chrono::abs(BootTime{ticks_to_micros(stat->start_ticks)} - process.start) <= start_slack;
+}
+
 }  // namespace fleetledger
 
 #else
@@ -230,6 +239,8 @@ namespace fleetledger {
 Result<void> prove_peer_owner(int /*socket*/, Pid /*owner*/, MonotonicTime /*deadline*/) {
   return fail("this system does not tell who listens there");
 }
+
+bool is_still(const ProcessKey& /*process*/, Micros /*start_slack*/) { return false; }
 
 }  // namespace fleetledger
 

@@ -11,8 +11,14 @@ namespace fleetledger {
 /// that says why this is not known: it is another's, the connection does not stay on this host, the owner has not
 /// taken it by `deadline`, or the system does not tell (macOS).
 ///
+/// A pid alone can have been used again: who knows more of the process than its pid asks is_still() afterwards.
+///
 /// TCP on loopback, from /proc/net/tcp and tcp6 (proc_pid_net(5): addresses, uid, inode) and /proc/PID/fd; Unix sockets
 /// from SO_PEERCRED. Blocks: to be called in the pool.
 [[nodiscard]] Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline);
+
+/// Whether the process that runs now under this pid is this one: its start, from /proc/PID/stat, is off by no more than
+/// the slack. Never where there is no /proc.
+[[nodiscard]] bool is_still(const ProcessKey& process, Micros start_slack);
 
 }  // namespace fleetledger

@@ -34,6 +34,8 @@ struct Host {
   std::vector<TickReport> reports;
   int readings = 0;
   bool files_hang = false;
+  std::vector<HeapQuestion> heap_questions;
+  Result<Bytes> heap = Bytes{42};
   std::function<void(std::shared_ptr<const Fleet>)> hanging;  ///< whom the files' reader is to answer
   Collector collector{{.processes = processes,
                        .panes = panes,
@@ -50,6 +52,11 @@ struct Host {
                        .ledgers = &lane,
                        .clock = clock,
                        .runtime = loop.runtime(),
+                       .ask_heap =
+                           [this](const HeapQuestion& question) {
+                             heap_questions.push_back(question);
+                             return heap;
+                           },
                        .published = [this](const TickReport& report) { reports.push_back(report); }},
                       options};
 
@@ -482,4 +489,90 @@ TEST_CASE("after 10,000 ticks of a host with churn only what lives is tracked") 
   CHECK(members > 5);
   CHECK(host.collector.meter().membership().size() == members);
   CHECK(host.collector.meter().tracked_sources() <= 1 + agent.live_sessions.size() + 1);
+}
+
+TEST_CASE("the server's row carries the heap that was answered less than a period ago, and only that") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.add_session(agent, "s1", 200);
+  host.fleet.access.back() = {{AgentToken::Kind::readable, Secret("the agent's")}, 4041, ""};
+  host.add_agent("sealed", 300);
+  host.fleet.access.back() = {{AgentToken::Kind::encrypted, {}}, 4042, ""};
+  host.add_agent("without a port", 301);
+  host.fleet.access.back() = {{AgentToken::Kind::readable, Secret("another")}, std::nullopt, ""};
+  host.add_agent("without a server", 999);
+  host.fleet.access.back() = {{AgentToken::Kind::readable, Secret("a third")}, 4043, ""};
+  const std::vector<TreeProcess> tree{{.pid = kServer, .parent = 1, .own = 5s},
+                                      {.pid = 200, .parent = kTmux, .own = 1s},
+                                      {.pid = 300, .parent = 1},
+                                      {.pid = 301, .parent = 1}};
+  // A tick whose look takes as long as the answer, or no time.
+  const auto tick = [&](bool answered_in_time) -> const AgentReport& {
+    host.show(tree);
+    host.processes.hold = answered_in_time;
+    host.collector.tick();
+    if (answered_in_time) {
+      host.loop.run_jobs();
+      host.processes.answer();
+    }
+    return host.reports.back().agents.at(0);
+  };
+  tick(false);
+  host.loop.run_jobs();
+  CHECK(host.heap_questions.empty());  // whose server it is was not known before
+
+  host.loop.advance(10s);
+  const auto quick = tick(true);
+  REQUIRE(host.heap_questions.size() == 1);
+  CHECK(host.heap_questions[0].agent == host.fleet.agents[0].identity.id);
+  CHECK(host.heap_questions[0].server.pid == kServer);
+  CHECK(host.heap_questions[0].port == 4041);
+  CHECK(host.heap_questions[0].token.reveal() == "the agent's");
+  CHECK(row(quick, "agent-server")->heap == Bytes{42});
+  CHECK_FALSE(row(quick, "session:s1")->heap);
+  CHECK_FALSE(row(quick, "aggregate")->heap);
+  CHECK(host.store.written.empty());
+  host.loop.run_jobs();
+
+  // One that comes after the rows are made is in the next ones.
+  host.heap = Bytes{43};
+  host.loop.advance(10s);
+  CHECK_FALSE(row(tick(false), "agent-server")->heap);
+  host.loop.advance(5ms);
+  host.loop.run_jobs();
+  CHECK(host.heap_questions.size() == 2);
+  host.heap = fail("no answer in time");
+  host.loop.advance(9'995ms);
+  CHECK(row(tick(true), "agent-server")->heap == Bytes{43});
+  host.loop.run_jobs();
+  CHECK(host.heap_questions.size() == 3);
+  host.loop.advance(10s);
+  CHECK_FALSE(row(tick(true), "agent-server")->heap);
+  host.loop.run_jobs();
+
+  host.collector.set_options({.heap = false});
+  const auto asked = host.heap_questions.size();
+  for (int i = 0; i < 3; ++i) {
+    host.loop.advance(10s);
+    tick(true);
+    host.loop.run_jobs();
+  }
+  CHECK(host.heap_questions.size() == asked);
+}
+
+TEST_CASE("no heap is asked for in a look between two rows") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.fleet.access.back() = {{AgentToken::Kind::readable, Secret("the agent's")}, 4041, ""};
+  for (int look = 0; look < 4; ++look) {  // every 10 s, of an agent without a session: a row every 50 s
+    host.show({{.pid = kServer, .parent = 1}});
+    host.tick();
+    host.loop.advance(10s);
+  }
+  CHECK(host.heap_questions.empty());
+  host.loop.advance(10s);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  CHECK(host.heap_questions.size() == 1);
+  CHECK(host.reports.back().agents.at(0).identity.id == agent.identity.id);
 }

@@ -122,7 +122,7 @@ discovery:
     /srv/a: {enabled: true}
     ? "two: words"
     :
-sampling: {source: procfs, scope: process, sample_interval: 5s, idle_sample_interval: 2m, ps: /bin/ps, tmux: "~/bin/tmux", timeout: 500ms}
+sampling: {source: procfs, scope: process, sample_interval: 5s, idle_sample_interval: 2m, ps: /bin/ps, tmux: "~/bin/tmux", timeout: 500ms, heap: false}
 http:
   enabled: false
   listen: ["[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"]
@@ -159,7 +159,8 @@ log:
                        .idle_sample_interval = 2min,
                        .ps = "/bin/ps",
                        .tmux = "~/bin/tmux",
-                       .timeout = 500ms};
+                       .timeout = 500ms,
+                       .heap = false};
   expected.storage = {
       .backend = "memory", .location = LedgerLocation::agent, .directory = "/var/ledgers", .retention = 720h};
   expected.http = {.enabled = false,

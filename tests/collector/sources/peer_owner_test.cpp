@@ -1,13 +1,10 @@
 #include "collector/sources/peer_owner.h"
 
 #include <catch2/catch.hpp>
-#include <csignal>
 #include <filesystem>
-#include <functional>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "collector/clock.h"
+#include "tests/support/child.h"
 #include "tests/support/program.h"
 #include "tests/support/raw_server.h"
 #include "tests/support/temp_dir.h"
@@ -17,35 +14,6 @@ using namespace fleetledger::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// A process of the test; killed when it goes.
-class Child {
- public:
-  explicit Child(const std::function<void()>& work) {
-    const pid_t parent = ::getpid();
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (::getppid() == parent) work();
-      ::_exit(0);
-    }
-  }
-  ~Child() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_ = -1;
-};
-
-[[noreturn]] void sleep_for_ever() {
-  for (;;) ::pause();
-}
 
 /// Takes connections in a process of its own; this one keeps no descriptor of the listening socket.
 struct Elsewhere {
@@ -163,4 +131,14 @@ TEST_CASE("what is not connected on this host proves nothing") {
   const RawServer server;
   CHECK(refusal(prove_peer_owner(server.socket(), ::getpid(), far())) == "it is not connected");
   CHECK(refusal(prove_peer_owner(-1, ::getpid(), far())) == "it is not connected");
+}
+
+TEST_CASE("a process is told from another one with its pid by its start") {
+  const Child child(sleep_for_ever);
+  const BootTime start = child.start();
+  CHECK(is_still({child.pid(), start}, 0s));
+  CHECK_FALSE(is_still({child.pid(), start + 10ms}, 0s));
+  CHECK(is_still({child.pid(), start + 2s}, 2s));
+  CHECK_FALSE(is_still({child.pid(), start - 2001ms}, 2s));
+  CHECK_FALSE(is_still({0, start}, 1h));
 }
