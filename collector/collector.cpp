@@ -94,6 +94,12 @@ struct Collector::State : std::enable_shared_from_this<State> {
   TickReport published;                         ///< the last whole one
   SelfUsage self_before = read_self_usage();
   SnapshotMaker snapshots;
+  /// What the meter's last look was charged by.
+  struct {
+    std::shared_ptr<const Fleet> fleet;
+    ResolvedRoots resolved;
+  } charged;
+  std::optional<BootTime> first_look;
   std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
   std::optional<MonotonicTime> folders_listed;
   bool reading_files = false;
@@ -129,6 +135,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void take_snapshot(const ResolvedRoots& resolved);
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
+  [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;
 };
 
 void Collector::State::tick() {
@@ -346,6 +353,7 @@ void Collector::State::measure(Tick& tick) {
   auto resolved = resolver.resolve(*fleet, panes, table, wall);
   resolved.roots.collector = getpid();
   resolved.roots.declared = declarations.claims(*fleet, resolved);
+  first_look = first_look.value_or(table.moment().boot);
   meter.look(std::move(table), resolved);
   read_environments();
   servers.clear();
@@ -357,6 +365,7 @@ void Collector::State::measure(Tick& tick) {
   session_began = false;
   append(resolved, wall);
   take_snapshot(resolved);
+  charged = {fleet, std::move(resolved)};
   publish(tick);
 }
 
@@ -492,6 +501,25 @@ AgentStatus Collector::State::status_of(const Agent& agent) const {
   return {AgentState::unavailable, health->error->text};
 }
 
+std::optional<Explanation> Collector::State::explain(Pid pid) const {
+  if (!charged.fleet) {
+    return std::nullopt;
+  }
+  auto explanation = fleetledger::explain(
+      pid, {.fleet = *charged.fleet,
+            .resolved = charged.resolved,
+            .table = meter.last_look(),
+            .charges = meter.last_charges(),
+            .scope = options.scope,
+            .user = geteuid(),
+            .first_look = *first_look,
+            .environment_asked = [this](const ProcessKey& key) { return declarations.asked(key); }});
+  if (explanation) {
+    explanation->ts = snapshot->ts;
+  }
+  return explanation;
+}
+
 Collector::Collector(CollectorParts parts, CollectorOptions options)
     : state_(std::make_shared<State>(std::move(parts), options)) {}
 
@@ -520,6 +548,7 @@ const FleetCounters& Collector::fleet_counters() const { return state_->totals; 
 const SelfUsage& Collector::self_usage() const { return state_->self_before; }
 AgentStatus Collector::status_of(const Agent& agent) const { return state_->status_of(agent); }
 const TickReport& Collector::last_report() const { return state_->published; }
+std::optional<Explanation> Collector::explain(Pid pid) const { return state_->explain(pid); }
 const std::shared_ptr<const Snapshot>& Collector::snapshot() const { return state_->snapshot; }
 
 }  // namespace fleetledger

@@ -12,6 +12,7 @@
 #include "collector/clock.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
+#include "collector/explanation.h"
 #include "collector/fleet_counters.h"
 #include "collector/heaps.h"
 #include "collector/meter.h"
@@ -82,6 +83,8 @@ class Collector {
   [[nodiscard]] const SelfUsage& self_usage() const;  ///< at the end of the last tick
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
   [[nodiscard]] const TickReport& last_report() const;
+  /// Why a process was charged where it was at the last good look; nothing if it was not there.
+  [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;
   /// What the last good look said; an empty one before that. Replaced, never changed.
   [[nodiscard]] const std::shared_ptr<const Snapshot>& snapshot() const;
 

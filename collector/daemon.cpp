@@ -141,6 +141,7 @@ Result<void> Daemon::start_serving() {
                                         .snapshot = collector_.snapshot(),
                                         .status_of = [this](const Agent& agent) { return collector_.status_of(agent); },
                                         .metrics = [this] { return metrics(); },
+                                        .explain = [this](Pid pid) { return collector_.explain(pid); },
                                         .own_resident = collector_.last_report().self_resident,
                                         .now = clock_.wall()};
                       }});

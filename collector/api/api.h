@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "collector/api/access.h"
+#include "collector/explanation.h"
 #include "collector/http/message.h"
 #include "collector/metrics_view.h"
 #include "collector/snapshot.h"
@@ -18,9 +19,10 @@ namespace fleetledger {
 struct ApiState {
   std::shared_ptr<const Fleet> fleet;
   std::shared_ptr<const Snapshot> snapshot;
-  std::function<AgentStatus(const Agent&)> status_of;  ///< called before answer() returns, not later
-  std::function<MetricsView()> metrics;                ///< likewise
-  Bytes own_resident;                                  ///< the collector's memory
+  std::function<AgentStatus(const Agent&)> status_of;      ///< called before answer() returns, not later
+  std::function<MetricsView()> metrics;                    ///< likewise
+  std::function<std::optional<Explanation>(Pid)> explain;  ///< likewise
+  Bytes own_resident;                                      ///< the collector's memory
   WallTime now{};
 };
 
@@ -45,5 +47,8 @@ class Api {
 
 /// The body of /fleet/now: `top` shows the same without a server.
 [[nodiscard]] std::string fleet_now_json(const ApiState& state);
+
+/// The body of /processes/{pid}, likewise for `explain`.
+[[nodiscard]] std::string explanation_json(const Explanation& explanation);
 
 }  // namespace fleetledger

@@ -21,4 +21,7 @@ namespace fleetledger {
 [[nodiscard]] Answer answer_fleet_summary(const Call& call);
 [[nodiscard]] Answer answer_fleet_now(const Call& call);
 
+// One process of the host: 400 for what is no pid, 404 if the last look did not see it.
+[[nodiscard]] Answer answer_process(const Call& call);
+
 }  // namespace fleetledger

@@ -117,6 +117,12 @@ std::vector<Route> make_routes() {
        schemas::fleet_now(),
        answer_fleet_now},
       {"/metrics", Who::metrics, "what Prometheus scrapes, as text; see Metrics", {}, {}, answer_metrics},
+      {"/processes/{pid}",
+       Who::operators,
+       "why a process is charged where it is, or to nobody, at the last look",
+       {},
+       schemas::process(),
+       answer_process},
       {"/healthz", Who::anyone, "200 while the collector runs", {}, schemas::status(), answer_alive},
       {"/readyz", Who::anyone, "200 after the first look, 503 before", {}, schemas::status(), answer_ready},
       {"/openapi.json", Who::anyone, "this table as OpenAPI 3.1", {}, schemas::openapi(), answer_openapi},
@@ -149,6 +155,13 @@ std::vector<std::string_view> segments_of(std::string_view path) {
     }
     path.remove_prefix(slash + 1);
   }
+}
+
+std::string_view meaning_of(std::string_view variable) {
+  if (variable == "{id}") {
+    return "an agent's id, or its name while only one agent has it";
+  }
+  return variable == "{pid}" ? "the number of a process" : "its name";
 }
 
 bool is_variable(std::string_view segment) { return segment.starts_with('{'); }
@@ -184,9 +197,7 @@ void write_route(JsonWriter& json, const Route& route) {
   for (const auto segment : segments_of(route.path)) {
     if (is_variable(segment)) {
       write_parameter(json, "path",
-                      {segment.substr(1, segment.size() - 2), R"({"type":"string"})",
-                       segment == "{id}" ? "an agent's id, or its name while only one agent has it" : "its name"},
-                      true);
+                      {segment.substr(1, segment.size() - 2), R"({"type":"string"})", meaning_of(segment)}, true);
     }
   }
   if (route.who == Who::agents || route.who == Who::callers) {
@@ -209,6 +220,10 @@ void write_route(JsonWriter& json, const Route& route) {
     write_answer(json, "400", "no agent is named, or a cursor is none", schemas::error());
     write_answer(json, "404", "the operator named an agent that there is not", schemas::error());
     write_answer(json, "409", "the operator named several agents: \"ids\" says which", schemas::error());
+  }
+  if (route.who == Who::operators && route.path.find('{') != std::string_view::npos) {
+    write_answer(json, "400", "this can be no name of such a thing", schemas::error());
+    write_answer(json, "404", "there is no such thing", schemas::error());
   }
   write_answer(json, "503", "not ready, the ledger is switched off or out of use, or too many ask at once",
                schemas::error());

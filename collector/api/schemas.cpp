@@ -248,6 +248,23 @@ std::string_view fleet_now() {
   return kSchema;
 }
 
+std::string_view process() {
+  static const Schema kSchema =
+      object({{"ts", kTime},
+              {"oneLook", kTruth},
+              {"pid", kInteger},
+              {"name", kText},
+              {"uid", kInteger},
+              {"why", kText},
+              {"agentId", kTextOrNull},
+              {"agentName", kTextOrNull},
+              {"source", kTextOrNull},
+              {"steps", list_of(object({{"pid", kInteger}, {"name", kText}, {"why", kText}, {"text", kText}}, false,
+                                       "from the process up to what decides; the text follows \"PID (NAME) \""))}},
+             false, "agentId, agentName and source are null for what is nobody's or the collector's");
+  return kSchema;
+}
+
 std::string_view status() {
   static const Schema kSchema = object({{"status", kText}});
   return kSchema;

@@ -15,6 +15,7 @@ namespace fleetledger::schemas {
 [[nodiscard]] std::string_view agents();
 [[nodiscard]] std::string_view fleet_summary();
 [[nodiscard]] std::string_view fleet_now();
+[[nodiscard]] std::string_view process();
 [[nodiscard]] std::string_view status();
 [[nodiscard]] std::string_view openapi();
 [[nodiscard]] std::string_view error();

@@ -148,6 +148,7 @@ TEST_CASE("the first look is a baseline, the next deadline writes what was used 
 TEST_CASE("what an agent left behind before the collector began is its orphan, by its environment") {
   Host host;
   const auto id = host.add_agent("echo", kServer).identity.id;
+  CHECK_FALSE(host.collector.explain(1));
   host.environments->says[300] = {"/echo", "", "ended"};
   const std::vector<TreeProcess> before{{.pid = kServer, .parent = 1, .own = 5s},
                                         {.pid = 300, .parent = 1, .own = 60s},
@@ -166,6 +167,15 @@ TEST_CASE("what an agent left behind before the collector began is its orphan, b
   CHECK(row(echo, "orphans")->processes == 2U);
   CHECK(row(echo, "aggregate")->usage == Usage{6s});
   CHECK(host.environments->asked.size() == 1);
+
+  const auto why = host.collector.explain(301);
+  REQUIRE(why);
+  CHECK(why->ts == host.clock.wall_now);
+  CHECK(why->agent_id == id);
+  CHECK(why->source == "orphans");
+  REQUIRE(why->steps.size() == 2);
+  CHECK(why->steps[1].why == Attribution::environment);
+  CHECK_FALSE(host.collector.explain(302));
 }
 
 TEST_CASE("with scope process no environment is asked for") {

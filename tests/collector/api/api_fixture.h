@@ -42,6 +42,7 @@ struct ApiFixture {
   std::shared_ptr<Fleet> fleet = std::make_shared<Fleet>();
   std::shared_ptr<Snapshot> snapshot = std::make_shared<Snapshot>();
   std::map<std::string, AgentStatus> statuses;  ///< of agents whose status is not what their files say
+  std::map<Pid, Explanation> explanations;
   std::unique_ptr<LedgerStore> store = std::move(*open_store("memory", {}));
   WallTime now = at_ms(1'800'000'000'000);
   std::string operators = kOperatorToken;
@@ -102,6 +103,10 @@ struct ApiFixture {
                         return known == statuses.end() ? AgentStatus{agent.state(), agent.reason} : known->second;
                       },
                   .metrics = [this] { return metrics; },
+                  .explain = [this](Pid pid) -> std::optional<Explanation> {
+                    const auto known = explanations.find(pid);
+                    return known == explanations.end() ? std::nullopt : std::optional{known->second};
+                  },
                   .own_resident = Bytes{77},
                   .now = now});
     if (auto* read = std::get_if<StoreRead>(&answer)) {

@@ -115,6 +115,7 @@ struct Host : ApiFixture {
               [](const AgentNow& left, const AgentNow& right) { return left.identity.id < right.identity.id; });
     snapshot->ts = now;
     snapshot->host.interval = Micros{10'000'000};
+    explanations[77] = {.pid = 77, .name = "<b>", .steps = {{.pid = 77, .name = "<b>", .text = "is nobody's"}}};
     snapshot->host.top_others = {{.name = "cc1plus", .usage = Usage{Micros{1}}}};
   }
 };
@@ -129,6 +130,9 @@ std::string path_for(const Route& route, const std::string& agent) {
   }
   if (const auto at = path.find("{file}"); at != std::string::npos) {
     path.replace(at, 6, "main.js");
+  }
+  if (const auto at = path.find("{pid}"); at != std::string::npos) {
+    path.replace(at, 5, "77");
   }
   return path;
 }
@@ -215,6 +219,34 @@ TEST_CASE("without a metrics token an empty one reads nothing") {
   request.authorization = "Bearer ";
   const auto answer = api.answer(request, {.fleet = host.fleet, .snapshot = host.snapshot});
   CHECK(std::get<Response>(answer).status == 403);
+}
+
+TEST_CASE("the operator asks of a process why it is charged where it is") {
+  Host host;
+  host.explanations[78] = {.ts = host.now,
+                           .pid = 78,
+                           .name = "no\xff",
+                           .owner = 5,
+                           .why = Attribution::parent,
+                           .agent_id = "echo-1",
+                           .agent_name = "echo",
+                           .source = "session:s1",
+                           .steps = {{78, "no", Attribution::parent, "was started by 7 (sh)"}}};
+  CHECK(body_of(host.get("/processes/78", kOperatorToken)) ==
+        R"-({"ts":1800000000000,"oneLook":false,"pid":78,"name":"no)-"
+        "\xEF\xBF\xBD"
+        R"-(","uid":5,"why":"parent","agentId":"echo-1","agentName":"echo","source":"session:s1",)-"
+        R"-("steps":[{"pid":78,"name":"no","why":"parent","text":"was started by 7 (sh)"}]})-");
+  CHECK(parse(host.get("/processes/77", kOperatorToken))["agentId"].IsNull());
+  for (const auto& [target, status] : {std::pair{"/processes/79", 404},
+                                       {"/processes/0", 400},
+                                       {"/processes/-1", 400},
+                                       {"/processes/77x", 400},
+                                       {"/processes/99999999999", 400}}) {
+    const auto answer = host.get(target, kOperatorToken);
+    CHECK(answer.status == status);
+    check_schema("/processes/{pid}", answer);
+  }
 }
 
 TEST_CASE("an agent that is off answers with nothing, not with an error") {
