@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "collector/commands/commands.h"
@@ -40,6 +41,7 @@ int run_command_line(int argc, const char* const* argv) {
   CommonArguments common;
   SampleArguments sample;
   TopArguments top;
+  Pid explained = 0;
   LedgerArguments ledger;
   std::function<int()> chosen;
 
@@ -83,6 +85,13 @@ int run_command_line(int argc, const char* const* argv) {
   top_verb->add_flag("--once", top.once, "print once and end; --json does so too");
   add_duration(*top_verb, "--interval", top.interval, kShortestInterval,
                "between two refreshes, and between own looks, from 100ms; default 2s");
+  auto* explain_verb = add_verb("explain", "say why a process is charged where it is, or to nobody",
+                                [&] { return explain_command(common, explained); });
+  add_json(explain_verb);
+  explain_verb->add_option("pid", explained, "the process")
+      ->type_name("PID")
+      ->required()
+      ->check(CLI::Range(1, std::numeric_limits<Pid>::max()));
   auto* sample_verb = add_verb("sample", "meter a few ticks in the foreground, for the agents whose gate is open",
                                [&] { return sample_command(common, sample); });
   add_json(sample_verb);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "core/process.h"
 #include "core/units.h"
 
 namespace fleetledger {
@@ -46,6 +47,9 @@ struct TopArguments {
 };
 /// fleetledger top
 int top_command(const CommonArguments& common, const TopArguments& arguments);
+
+/// fleetledger explain PID
+int explain_command(const CommonArguments& common, Pid pid);
 
 struct LedgerArguments {
   std::string agent;  ///< id, or a name that one agent has

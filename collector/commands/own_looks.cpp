@@ -1,5 +1,6 @@
 #include "collector/commands/own_looks.h"
 
+#include <unistd.h>
 #include <utility>
 #include <uv.h>
 
@@ -19,6 +20,7 @@ class OwnLooks::Impl {
         hints_(std::move(hints)),
         collector_({.processes = *sources_.processes,
                     .panes = *sources_.panes,
+                    .environments = make_environment_source(geteuid()),
                     .read_fleet = [this](Depth depth, auto then) { read_fleet(depth, std::move(then)); },
                     .clock = clock_,
                     .runtime = runtime_.runtime(),
