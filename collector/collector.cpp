@@ -87,6 +87,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::optional<MonotonicTime> panes_listed;
   std::vector<ProcessKey> panes_family;
   std::set<std::string> panes_wanted;
+  std::set<std::string> wanted;  ///< by the fleet
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
   std::map<std::string, WallTime> newest_rows;  ///< handed to ledgers, by agent id
@@ -112,7 +113,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
     MonotonicTime begun;
     bool files_read = false;
     std::optional<Result<ProcessTable>> table;
-    bool answered = false;  ///< both are there and the rest goes on
+    std::vector<ProcessKey> family;  ///< see tmux_family; empty while no panes are wanted
+    bool answered = false;           ///< both are there and the rest goes on
   };
   std::shared_ptr<Tick> running;
 
@@ -126,7 +128,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void list_panes(const std::shared_ptr<Tick>& tick);
   void ask_heaps();
   [[nodiscard]] Micros period_of(const Agent& agent) const;
-  [[nodiscard]] bool panes_may_have_changed(const ProcessTable& table) const;
+  [[nodiscard]] bool panes_may_have_changed(const Tick& tick) const;
   void measure(Tick& tick);
   void read_environments();
   std::vector<std::string> take_due();
@@ -146,7 +148,7 @@ void Collector::State::tick() {
   if (parts.begun) {
     parts.begun();
   }
-  running = std::make_shared<Tick>(Tick{parts.clock.monotonic(), false, std::nullopt, false});
+  running = std::make_shared<Tick>(Tick{.begun = parts.clock.monotonic(), .table = {}, .family = {}});
   report = {};
   report.due = counters.looks == 0;
   ++counters.looks;
@@ -221,8 +223,7 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   if (now->version == fleet->version) {
     return;
   }
-  const auto before = wanted_sessions(*fleet);
-  const auto wanted = wanted_sessions(*now);
+  const auto before = std::exchange(wanted, wanted_sessions(*now));
   session_began = session_began || !std::includes(before.begin(), before.end(), wanted.begin(), wanted.end());
 
   log_changes(*now);
@@ -308,20 +309,22 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
     return publish(*tick);
   }
   log::warning_once("look_failed", "processes", "");
-  if (panes_may_have_changed(**tick->table)) {
+  if (!wanted.empty()) {
+    tick->family = tmux_family(**tick->table);
+  }
+  if (panes_may_have_changed(*tick)) {
     list_panes(tick);
   } else {
     measure(*tick);
   }
 }
 
-bool Collector::State::panes_may_have_changed(const ProcessTable& table) const {
-  const auto wanted = wanted_sessions(*fleet);
+bool Collector::State::panes_may_have_changed(const Tick& tick) const {
   if (wanted.empty()) {
     return false;
   }
-  return !panes_listed || table.moment().taken - *panes_listed >= kPanesGoodFor || wanted != panes_wanted ||
-         tmux_family(table) != panes_family;
+  return !panes_listed || (*tick.table)->moment().taken - *panes_listed >= kPanesGoodFor || wanted != panes_wanted ||
+         tick.family != panes_family;
 }
 
 void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
@@ -333,8 +336,8 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
     if (listed) {
       self->panes = std::move(*listed);
       self->panes_listed = (*tick->table)->moment().taken;
-      self->panes_family = tmux_family(**tick->table);
-      self->panes_wanted = wanted_sessions(*self->fleet);
+      self->panes_family = std::move(tick->family);
+      self->panes_wanted = self->wanted;
       log::warning_once("panes_failed", "tmux", "");
     } else {
       ++self->counters.failed_pane_lists;
