@@ -8,22 +8,13 @@
 #include "collector/clock.h"
 #include "collector/loop/loop_runtime.h"
 #include "collector/store_lane.h"
+#include "tests/support/test_loop.h"
 
 using namespace fleetledger;
+using fleetledger::test::TestLoop;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// A libuv loop that has nothing left open when it goes.
-struct Loop {
-  uv_loop_t loop{};
-
-  Loop() { REQUIRE(uv_loop_init(&loop) == 0); }
-  ~Loop() {
-    uv_run(&loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&loop) == 0);
-  }
-};
 
 LedgerKey ledger(int agent) {
   const auto name = "agent-" + std::to_string(agent);
@@ -41,9 +32,9 @@ AgentTick tick(int number) {
 }  // namespace
 
 TEST_CASE("fifty agents' ticks go through the pool to their ledgers while they are read") {
-  Loop loop;
+  TestLoop loop;
   const auto store = *open_store("memory", {});
-  LoopRuntime runtime(&loop.loop);
+  LoopRuntime runtime(loop.get());
   StoreLane lane(*store, runtime.runtime(), system_clock(), [](const LedgerKey&, const StoreLane::Health&) {});
   for (int number = 1; number <= 10; ++number) {
     for (int agent = 0; agent < 50; ++agent) {
@@ -59,22 +50,17 @@ TEST_CASE("fifty agents' ticks go through the pool to their ledgers while they a
   }
   bool drained = false;
   lane.drain([&] { drained = true; });
-  while (!drained && uv_run(&loop.loop, UV_RUN_ONCE) != 0) {
-  }
-  CHECK(drained);
-  uv_run(&loop.loop, UV_RUN_NOWAIT);
+  loop.await([&] { return drained; });
   for (int agent = 0; agent < 50; ++agent) {
     CHECK(*store->sample_count(ledger(agent)) == 10);
   }
-  while (read < 50 && uv_run(&loop.loop, UV_RUN_ONCE) != 0) {
-  }
-  CHECK(read == 50);
+  loop.await([&] { return read == 50; });
 }
 
 TEST_CASE("timers fire in their order, and not at all once the runtime is gone") {
-  Loop loop;
+  TestLoop loop;
   std::vector<int> fired;
-  auto runtime = std::make_unique<LoopRuntime>(&loop.loop);
+  auto runtime = std::make_unique<LoopRuntime>(loop.get());
   const auto after = runtime->runtime().after;
   after(2ms, [&] {
     fired.push_back(2);
@@ -85,9 +71,9 @@ TEST_CASE("timers fire in their order, and not at all once the runtime is gone")
   });
   after(1ms, [&] { fired.push_back(1); });
   after(1h, [&] { fired.push_back(3); });
-  uv_run(&loop.loop, UV_RUN_DEFAULT);
+  uv_run(loop.get(), UV_RUN_DEFAULT);
   CHECK(fired == std::vector<int>{1, 2, 20});
   after(0ms, [&] { fired.push_back(4); });
-  uv_run(&loop.loop, UV_RUN_DEFAULT);
+  uv_run(loop.get(), UV_RUN_DEFAULT);
   CHECK(fired.size() == 3);
 }

@@ -1,18 +1,20 @@
 #pragma once
 
+#include <catch2/catch.hpp>
 #include <functional>
 #include <stdexcept>
 #include <uv.h>
 
 namespace fleetledger::test {
 
-/// A loop for one test. Declared before what uses it; it ends when all of its handles are closed.
+/// A loop for one test. Declared before what uses it; it ends when all of its handles are closed, and the test fails if
+/// one is left open.
 class TestLoop {
  public:
-  TestLoop() { uv_loop_init(&loop_); }
+  TestLoop() { REQUIRE(uv_loop_init(&loop_) == 0); }
   ~TestLoop() {
     uv_run(&loop_, UV_RUN_DEFAULT);
-    uv_loop_close(&loop_);
+    CHECK(uv_loop_close(&loop_) == 0);
   }
   TestLoop(const TestLoop&) = delete;
   TestLoop& operator=(const TestLoop&) = delete;
