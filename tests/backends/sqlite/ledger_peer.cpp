@@ -7,8 +7,9 @@
 //   -wal,
 //                                      and ends without closing it
 //   ledger_peer count AGENT_PATH UID   as user UID: ends with how many samples our store finds there, or with 200
-//   ledger_peer move AGENT_PATH CENTRAL TS N    appends a tick at TS through our store, place "automatic"; is killed
-//                                      when SQLite is about to run its Nth statement. Ends with 0 if that never came
+//   ledger_peer append AGENT_PATH CENTRAL LOCATION TS N    appends a tick at TS through our store; is killed when
+//   SQLite
+//                                      is about to run its Nth statement. Ends with 0 if that never came
 
 #include <csignal>
 #include <cstdio>
@@ -106,21 +107,25 @@ int watch_statements(sqlite3* database, const char** /*error*/, const sqlite3_ap
   return sqlite3_trace_v2(database, SQLITE_TRACE_STMT, die_in_time, nullptr);
 }
 
-int move_until_killed(const std::string& agent_path, const std::string& central, std::int64_t ts, std::int64_t left) {
+int append_until_killed(const std::string& agent_path, const std::string& central, std::string_view location,
+                        std::int64_t ts, std::int64_t left) {
   statements_left = left;
   sqlite3_auto_extension(reinterpret_cast<void (*)()>(watch_statements));
   const auto store = open_store("sqlite", {.central_directory = central});
-  const LedgerKey ledger{{agent_id("peer", agent_path), "peer", agent_path}, LedgerLocation::automatic};
-  Sample sample;
-  sample.ts = WallTime{std::chrono::milliseconds{ts}};
-  sample.source = kServerSource;
-  sample.interval = Micros{1000};
-  const auto done = (*store)->append(ledger, {.samples = {sample}, .events = {}, .prune_samples_before = {}});
+  const LedgerKey ledger{{agent_id("peer", agent_path), "peer", agent_path},
+                         location == "auto" ? LedgerLocation::automatic : LedgerLocation::agent};
+  AgentTick tick;
+  tick.samples.emplace_back();
+  tick.samples.back().ts = WallTime{std::chrono::milliseconds{ts}};
+  tick.samples.back().source = kServerSource;
+  tick.samples.back().interval = Micros{1000};
+  tick.events.push_back({.id = "session-sentinel:1:1", .ts = tick.samples.back().ts, .kind = "throttle"});
+  const auto done = (*store)->append(ledger, tick);
   if (!done) {
     std::fprintf(stderr, "%s\n", done.error().text.c_str());
     return 1;
   }
-  return done->central_since ? 0 : 3;
+  return done->other_sampler ? 0 : 3;
 }
 
 }  // namespace
@@ -143,9 +148,9 @@ int main(int count, char** arguments) {
       fleetledger::test::become(arguments[3]);
       return fleetledger::test::count_samples(arguments[2]);
     }
-    if (what == "move" && count == 6) {
-      return fleetledger::test::move_until_killed(arguments[2], arguments[3], std::atoll(arguments[4]),
-                                                  std::atoll(arguments[5]));
+    if (what == "append" && count == 7) {
+      return fleetledger::test::append_until_killed(arguments[2], arguments[3], arguments[4], std::atoll(arguments[5]),
+                                                    std::atoll(arguments[6]));
     }
     if (what == "store") {
       return fleetledger::test::write_for_ever(arguments[2]);

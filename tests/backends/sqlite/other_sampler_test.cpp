@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <set>
@@ -240,46 +241,95 @@ TEST_CASE("beside a sampler at full speed nothing is lost or doubled on either s
   }
 }
 
+/// Lets another process move the samples of a copy of `made` and kills it at one of SQLite's statements; then moves
+/// them here. How far that process came.
+std::string move_and_kill(const std::string& made, std::int64_t killed_at) {
+  const Host host;
+  const LedgerKey ledger = host.agent("peer", LedgerLocation::automatic);
+  fs::create_directories(fs::path(own_file(ledger)).parent_path());
+  fs::copy_file(made, own_file(ledger));
+  const auto ours = our_rows(made);
+  Peer peer({"append", ledger.agent.path, host.options().central_directory, "auto", std::to_string(kNoon + 100'000),
+             std::to_string(killed_at)});
+  const int status = peer.wait();
+  const bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  REQUIRE((done || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)));
+  REQUIRE(our_rows(own_file(ledger)) == ours);
+
+  const auto store = host.store();
+  const bool moved = store->standing(ledger, at(kNoon)).central_since.has_value();
+  const auto rows = [&](const std::string& source) {
+    return must(store->recent_samples(ledger, {.since = at(kNoon), .source = source, .limit = 1'000'000})).size();
+  };
+  REQUIRE(rows("a") == ours.size());
+  const bool written = moved && rows("agent-server") == 1;
+  REQUIRE(rows("agent-server") == (moved && !written ? 0 : 1));  // the other sampler's while it has not moved
+  REQUIRE((written || !done));
+
+  must(store->append(ledger, tick({sample(kNoon + 200'000, "a")})));
+  const auto kept = our_rows(central_file(host, ledger));
+  REQUIRE(kept.size() == ours.size() + (written ? 2 : 1));
+  REQUIRE(std::equal(ours.begin(), ours.end(), kept.begin()));
+  REQUIRE(PlainDatabase(central_file(host, ledger)).value("PRAGMA integrity_check") == "ok");
+  return done ? "done" : !moved ? "not moved" : written ? "written" : "moved";
+}
+
+/// A ledger with so many rows of ours and one of another sampler, closed.
+std::string make_mixed_ledger(const Host& host, int rows) {
+  const LedgerKey ledger = host.agent("mixed", LedgerLocation::automatic);
+  must(host.store()->append(ledger, tick({sample(kNoon, "a")})));
+  PlainDatabase(own_file(ledger))
+      .run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(rows - 1) +
+           ") INSERT INTO resource_samples SELECT " + std::to_string(kNoon) +
+           " + i, 'a', 42, i, i, NULL, i, i, 1 FROM n;" + upstream_insert(kNoon, "agent-server"));
+  REQUIRE_FALSE(fs::exists(own_file(ledger) + "-wal"));
+  return own_file(ledger);
+}
+
 TEST_CASE("a move that is killed at any statement is made again, and nothing is lost, doubled or seen twice") {
-  const int rows = 2;
+  const Host host;
+  const std::string made = make_mixed_ledger(host, 2);
+  std::set<std::string> ends;
+  for (int killed_at = 1; !ends.contains("done"); ++killed_at) {
+    CAPTURE(killed_at);
+    REQUIRE(killed_at < 500);
+    ends.insert(move_and_kill(made, killed_at));
+  }
+  CHECK(ends.contains("not moved"));
+  CHECK(ends.contains("moved"));
+}
+
+TEST_CASE("a move of many rows that is killed within or between its transactions is made again likewise") {
+  const Host host;
+  const std::string made = make_mixed_ledger(host, 12'000);
+  for (const int killed_at : {5'000, 10'000, 15'000, 20'000, 24'000, 1'000'000}) {
+    CAPTURE(killed_at);
+    CHECK(move_and_kill(made, killed_at) == (killed_at == 1'000'000 ? "done" : "not moved"));
+  }
+}
+
+TEST_CASE("yielding that is killed at any statement leaves the other sampler's file with its rows alone") {
   std::set<std::string> ends;
   for (int killed_at = 1; !ends.contains("done"); ++killed_at) {
     REQUIRE(killed_at < 500);
     CAPTURE(killed_at);
     const Host host;
-    LedgerKey ledger = host.agent("peer", LedgerLocation::automatic);
-    {
-      const auto store = host.store();
-      for (int index = 0; index < rows; ++index) {
-        must(store->append(ledger, tick({sample(kNoon + index, "a", index)})));
-      }
-    }
-    PlainDatabase(own_file(ledger)).run(upstream_insert(kNoon, "agent-server"));
-    const auto ours = our_rows(own_file(ledger));
-    Peer peer({"move", ledger.agent.path, host.options().central_directory, std::to_string(kNoon + 1000),
+    const LedgerKey ledger = host.agent("peer", LedgerLocation::agent);
+    const std::string file = make_own_file(ledger, upstream_insert(kNoon, "agent-server"));
+    Peer peer({"append", ledger.agent.path, host.options().central_directory, "agent", std::to_string(kNoon + 1),
                std::to_string(killed_at)});
     const int status = peer.wait();
     REQUIRE(((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || (WIFEXITED(status) && WEXITSTATUS(status) == 0)));
-    REQUIRE(our_rows(own_file(ledger)) == ours);
-
-    const auto store = host.store();
-    const auto standing = store->standing(ledger, at(kNoon));
-    const auto seen = must(store->recent_samples(ledger, {.since = at(kNoon), .source = "a"}));
-    REQUIRE(seen.size() == rows);
-    const bool written = must(store->recent_samples(ledger, {.since = at(kNoon), .source = "agent-server"})).size() ==
-                         (standing.central_since ? 1U : 2U);
-    ends.insert(WIFEXITED(status) ? "done" : !standing.central_since ? "not moved" : written ? "written" : "moved");
-
-    must(store->append(ledger, tick({sample(kNoon + 2000, "a")})));
-    const auto kept = our_rows(central_file(host, ledger));
-    const bool had_tick = kept.size() == rows + 2U;
-    REQUIRE(kept.size() == rows + 1U + (had_tick ? 1U : 0U));
-    REQUIRE(Rows(kept.begin(), kept.begin() + rows) == ours);
-    REQUIRE(had_tick == (WIFEXITED(status) || (standing.central_since && written)));
-    REQUIRE(PlainDatabase(central_file(host, ledger)).value("PRAGMA integrity_check") == "ok");
+    PlainDatabase own(file);
+    REQUIRE(own.value("SELECT group_concat(ts || source) FROM resource_samples") ==
+            std::to_string(kNoon) + "agent-server");
+    REQUIRE(own.value("PRAGMA integrity_check") == "ok");
+    const auto events = own.value("SELECT count(*) FROM rate_limit_events");
+    ends.insert(WIFEXITED(status) ? "done" : events);
+    REQUIRE((!WIFEXITED(status) || events == "1"));
+    REQUIRE_FALSE(fs::exists(host.options().central_directory));
   }
-  CHECK(ends.contains("not moved"));
-  CHECK(ends.contains("moved"));
+  CHECK(ends.contains("0"));
 }
 
 TEST_CASE("the look for another sampler takes one step in an index, whoever made the file") {
