@@ -5,8 +5,7 @@
 
 #include "config/json.h"
 #include "tests/e2e/host.h"
-#include "tests/support/raw_client.h"
-#include "tests/support/test_loop.h"
+#include "tests/e2e/served.h"
 
 using namespace fleetledger;
 using namespace fleetledger::e2e;
@@ -20,39 +19,6 @@ constexpr const char* kServed =
 constexpr const char* kAgentsToken = "luna-token-0123456789";
 constexpr const char* kAgentsConfig =
     R"({"developmentAgent":true,"projectName":"Luna","authToken":"luna-token-0123456789"})";
-
-/// What the log says behind `key=` in the first line with it.
-std::string logged(const Program& daemon, const std::string& key) {
-  const auto text = daemon.errors();
-  const auto at = text.find(" " + key + "=");
-  return at == std::string::npos
-             ? ""
-             : text.substr(at + key.size() + 2, text.find_first_of(" \n", at + 1) - at - key.size() - 2);
-}
-
-/// A collector that serves.
-struct Served {
-  Host& host;
-  Program daemon;
-  std::string address;
-
-  explicit Served(Host& on) : host(on), daemon((on.serve(), on.start({"run"}))) {
-    REQUIRE(daemon.complains("event=listening"));
-    address = logged(daemon, "address");
-  }
-
-  [[nodiscard]] std::string operators_token() const { return text_of_file(token_file()).substr(0, 64); }
-  [[nodiscard]] std::string token_file() const { return logged(daemon, "file"); }
-
-  [[nodiscard]] Reply get(const std::string& target, const std::string& token) const {
-    TestLoop loop;
-    RawClient client(loop.get(), address);
-    client.send("GET " + target + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token + "\r\n\r\n");
-    std::optional<Reply> reply;
-    loop.await([&] { return (reply = client.take_reply()).has_value(); });
-    return *reply;
-  }
-};
 
 std::optional<std::int64_t> integer(const std::string& json, const std::string& member) {
   const auto document = JsonDocument::parse(json);

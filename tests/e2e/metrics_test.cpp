@@ -1,15 +1,14 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
-#include <fstream>
+#include <filesystem>
 #include <map>
 #include <regex>
 #include <set>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include "config/json.h"
-#include "tests/e2e/host.h"
-#include "tests/support/raw_client.h"
-#include "tests/support/test_loop.h"
+#include "tests/e2e/json.h"
+#include "tests/e2e/served.h"
 
 using namespace fleetledger;
 using namespace fleetledger::e2e;
@@ -17,120 +16,232 @@ using namespace fleetledger::test;
 
 namespace {
 
-constexpr const char* kMetricsToken = "metrics-token-0123456789";
+const std::string kRoot = FLEETLEDGER_SOURCE_DIR;
+const std::string kAlerts = kRoot + "/config/prometheus-alerts.yaml";
+const std::string kAlertTests = kRoot + "/tests/config/prometheus-alerts.test.yaml";
+const std::string kDashboard = kRoot + "/config/grafana-dashboard.json";
 
-Reply get(const std::string& address, const std::string& target, const std::string& token) {
-  TestLoop loop;
-  RawClient client(loop.get(), address);
-  client.send("GET " + target + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token + "\r\n\r\n");
-  std::optional<Reply> reply;
-  loop.await([&] { return (reply = client.take_reply()).has_value(); });
-  return *reply;
+using Labels = std::map<std::string, std::string>;
+
+/// The series of a page by their names.
+using Page = std::multimap<std::string, Labels>;
+
+Page parse_page(const std::string& text) {
+  static const std::regex kLine(R"re(([a-zA-Z_]+)(?:\{(.*)\})? [-+.0-9e]+)re");
+  static const std::regex kLabel(R"re(([a-z_]+)="((?:[^"\\]|\\.)*)")re");
+  Page page;
+  for (const auto& line : lines_of(text)) {
+    std::smatch found;
+    if (line.starts_with('#')) {
+      continue;
+    }
+    CAPTURE(line);
+    REQUIRE(std::regex_match(line, found, kLine));
+    Labels labels;
+    const std::string inside = found[2];
+    for (std::sregex_iterator label(inside.begin(), inside.end(), kLabel), end; label != end; ++label) {
+      labels.emplace((*label)[1], (*label)[2]);
+    }
+    page.emplace(found[1], labels);
+  }
+  return page;
 }
 
-std::vector<std::smatch> matches(const std::string& text, const std::string& pattern) {
-  const std::regex regex(pattern);
-  return {std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()};
-}
+/// Labels that Prometheus and not the page gives to series.
+bool is_given_by_scrapes(const std::string& label) { return label == "job" || label == "instance"; }
 
-/// What a scrape has: the families, and of each the labels of its series.
-std::map<std::string, std::set<std::string>> families(const std::string& body) {
-  std::map<std::string, std::set<std::string>> found;
-  for (const auto& type : matches(body, "# TYPE (\\w+) (\\w+)")) {
-    for (const char* suffix : {"", "_bucket", "_sum", "_count"}) {
-      if (*suffix == '\0' || type[2] == "histogram") found[type[1].str() + suffix];
+bool fits(const Labels& labels, const std::string& matchers) {
+  static const std::regex kMatcher(R"re(([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)")re");
+  for (std::sregex_iterator matcher(matchers.begin(), matchers.end(), kMatcher), end; matcher != end; ++matcher) {
+    const std::string label = (*matcher)[1];
+    const std::string how = (*matcher)[2];
+    const std::string what = (*matcher)[3];
+    if (is_given_by_scrapes(label)) {
+      continue;
+    }
+    const auto at = labels.find(label);
+    const auto value = at == labels.end() ? "" : at->second;
+    const bool same = how.ends_with('~') ? std::regex_match(value, std::regex(what)) : value == what;
+    if (at == labels.end() || same == how.starts_with('!')) {
+      return false;
     }
   }
-  for (const auto& series : matches(body, "(?:^|\n)(\\w+)\\{([^\n]*)\\} ")) {
-    const auto labels = series[2].str();
-    for (const auto& label : matches(labels, "(\\w+)=\"")) found[series[1]].insert(label[1]);
-  }
-  return found;
+  return true;
 }
 
-/// The queries of a dashboard and its variables, as rules that promtool can read.
-std::string as_rules(const std::string& dashboard) {
-  const auto document = JsonDocument::parse(dashboard);
-  REQUIRE(document);
-  std::string rules = "groups:\n  - name: dashboard\n    rules:\n";
-  const auto panels = document->root().member("panels");
-  int number = 0;
-  for (std::size_t i = 0; i < panels.size(); ++i) {
-    const auto targets = panels.element(i).member("targets");
-    for (std::size_t j = 0; j < targets.size(); ++j) {
-      const auto query = std::string(targets.element(j).member("expr").text().value());
-      CHECK(query.find('\'') == std::string::npos);
-      rules += "      - {record: 'query:" + std::to_string(number++) + "', expr: '" +
-               std::regex_replace(query, std::regex("\\$window"), "10m") + "'}\n";
+/// What of a query, or of a text with queries, the page does not have.
+std::string missing(const Page& page, const std::string& text) {
+  static const std::regex kSelector(R"re(\b(fleetledger_[a-z_]+|process_[a-z_]+)\b(?:\{([^}]*)\})?)re");
+  std::string lacking;
+  for (std::sregex_iterator selector(text.begin(), text.end(), kSelector), end; selector != end; ++selector) {
+    const auto [from, to] = page.equal_range((*selector)[1]);
+    const std::string matchers = (*selector)[2];
+    if (std::none_of(from, to, [&](const auto& series) { return fits(series.second, matchers); })) {
+      lacking += selector->str() + '\n';
     }
   }
-  REQUIRE(number > 10);
-  return rules;
+  std::set<std::string> labels{"job", "instance"};
+  for (const auto& series : page) {
+    for (const auto& [label, value] : series.second) {
+      labels.insert(label);
+    }
+  }
+  static const std::regex kGrouping(R"re(\b(?:by|on|ignoring|without|group_left)\s*\(([^)]*)\))re");
+  static const std::regex kWord("[a-z_]+");
+  for (std::sregex_iterator grouping(text.begin(), text.end(), kGrouping), end; grouping != end; ++grouping) {
+    const std::string inside = (*grouping)[1];
+    for (std::sregex_iterator word(inside.begin(), inside.end(), kWord); word != end; ++word) {
+      lacking += labels.contains(word->str()) ? "" : "label " + word->str() + '\n';
+    }
+  }
+  static const std::regex kRate(R"re(\b(?:rate|increase)\((\w+))re");
+  static const std::regex kCounter(".*_(?:total|count|sum|bucket)");
+  for (std::sregex_iterator rate(text.begin(), text.end(), kRate), end; rate != end; ++rate) {
+    lacking += std::regex_match(std::string((*rate)[1]), kCounter) ? "" : "counter in " + rate->str() + '\n';
+  }
+  return lacking;
 }
+
+/// All queries of a dashboard, with what a person would choose in the place of its variables.
+void add_queries(const Json& json, std::vector<std::string>& queries) {
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const auto& item = json.items[i];
+    const bool is_query = json.kind == Json::Kind::object && (json.names[i] == "expr" || json.names[i] == "definition");
+    if (is_query) {
+      auto query = std::regex_replace(item.text, std::regex(R"(\$(job|instance|agent)\b)"), ".*");
+      queries.push_back(std::regex_replace(query, std::regex(R"(\$(window|__range|__rate_interval)\b)"), "10m"));
+    }
+    add_queries(item, queries);
+  }
+}
+
+Finished run(Host& host, const std::string& command) {
+  auto program = host.start_program({"/bin/sh", "-c", command});
+  const int code = program.exit_code();
+  return {code, program.output(), program.errors()};
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
-TEST_CASE(
-    "what the dashboard for Grafana and the alerts ask for is in a real scrape, and Prometheus can read all of it") {
+TEST_CASE("a Prometheus reads real metrics, and all that the dashboard and the alerts ask for is there") {
   Host host;
-  host.serve();
   host.configure(
-      "http: {listen: [\"127.0.0.1:0\"], metrics_auth: token, metrics_sessions: 5}\n"
+      "http: {listen: [\"127.0.0.1:0\"], metrics_auth: token, metrics_sessions: 1}\n"
+      "storage: {location: agent}\n"
       "sampling: {sample_interval: 1s, idle_sample_interval: 1s}\n");
-  ServedAgent luna(host, "luna");
-  host.tmux({"new-session", "-d", "-s", "luna-work", "sleep 1000"});
-  host.write_session(luna.path, "work", "luna-work");
-  host.register_agents({luna.entry()});
-  const auto tokens = host.home() + "/.local/state/fleetledger";
-  auto daemon = host.start({"run"});
-  REQUIRE(daemon.complains("event=listening"));
-  const auto log = daemon.errors();
-  const auto at = log.find(" address=") + 9;
-  const auto address = log.substr(at, log.find('\n', at) - at);
-  const auto token = text_of_file(tokens + "/metrics.token").substr(0, 64);
+  ServedAgent luna(host, "luna", R"({"developmentAgent":true,"authToken":"luna-token-0123456789"})");
+  const auto broken = host.make_agent("broken");
+  std::filesystem::create_directories(broken + "/.instar/server-data/resource-ledger.db");
+  host.register_agents({{"lu\"na\\ \n\xC3\xA9 <b>", luna.path, luna.server.pid(), ""}, {"broken", broken}});
+  host.tmux({"new-session", "-d", "-s", "work", "sleep 10000"});
+  host.write_session(luna.path, "s\"1", "work");
+  Served served(host);
+  const auto log = served.daemon.errors();
+  const auto file = log.substr(log.find("event=metrics_token file=") + 25);
+  const auto token = text_of_file(file.substr(0, file.find(' '))).substr(0, 64);
+  CHECK_FALSE(has(log, token));
 
-  Reply scrape;
+  // Enough has happened when rows are written, a session is seen and the broken ledger has failed for good.
+  std::string text;
   REQUIRE(await([&] {
-    scrape = get(address, "/metrics", token);
-    return scrape.body.find("fleetledger_session_cpu_seconds_total{") != std::string::npos;
+    text = served.get("/metrics", token).body;
+    return has(text, "state=\"unavailable\"} 1\n") && has(text, "fleetledger_session_info{agent=") &&
+           !std::regex_search(text, std::regex(R"(ledger_rows_total\{agent="lu-[^}]*\} 0\n)"));
   }));
-  CHECK(scrape.status == 200);
-  CHECK(get(address, "/fleet/summary", token).status == 403);
-  CHECK(get(address, "/metrics", kMetricsToken).status == 403);
+  CHECK(has(text, R"(,name="lu\"na\\)"));
+  CHECK(served.get("/metrics", served.operators_token()).status == 200);
+  CHECK(served.get("/metrics", "luna-token-0123456789").status == 403);
+  CHECK(served.get("/metrics", "wrong-token-0123456789").status == 403);
+  for (const auto* other : {"/agents", "/fleet/summary", "/resources/summary", "/agents/broken"}) {
+    CHECK(served.get(other, token).status == 403);
+  }
+  served.daemon.signal(SIGTERM);
+  CHECK(served.daemon.exit_code() == 0);
 
-  const auto save = [&](const std::string& name, const std::string& text) {
-    std::ofstream(host / name) << text;
-    return host / name;
-  };
-  const auto promtool = [&](const std::string& arguments, const std::string& input = "/dev/null") {
-    auto program = host.start_program({"/bin/sh", "-c", "promtool " + arguments + " <" + input});
-    const int code = program.exit_code();
-    INFO(program.output() << program.errors());
-    CHECK(code == 0);
-  };
-  promtool("check metrics", save("metrics.txt", scrape.body));
-  const auto dashboard = text_of_file(GRAFANA_DASHBOARD);
-  const auto alerts = text_of_file(ALERT_RULES);
-  promtool("check rules " + save("dashboard.yaml", as_rules(dashboard)));
-  promtool(std::string("check rules --lint-fatal ") + ALERT_RULES);
-  promtool(std::string("test rules ") + ALERT_TESTS);
+  host.folder().write("page.txt", text, 0600);
+  const auto checked = run(host, "promtool check metrics <" + (host / "page.txt"));
+  CHECK(checked.code == 0);
+  CHECK(checked.output + checked.errors == "");
 
-  const auto there = families(scrape.body);
-  const std::set<std::string> of_prometheus{"job", "instance"};
-  for (const auto& text : {std::regex_replace(dashboard, std::regex(R"(\\")"), "\""), alerts}) {
-    for (const auto& asked : matches(text, R"(\b((?:fleetledger|process)_\w+)\b(?:\{([^}]*)\})?)")) {
-      const auto name = asked[1].str();
-      INFO(name);
-      CHECK(there.contains(name));
-      const auto matchers = asked[2].str();
-      for (const auto& label : matches(matchers, R"((\w+)\s*(?:=~|!~|!=|=))")) {
-        INFO(label[1]);
-        const bool known = of_prometheus.contains(label[1]) || there.at(name).contains(label[1]);
-        CHECK((known || name == "fleetledger_agent_rate_limit_events_total"));  // there was no event yet
-      }
+  const auto page = parse_page(text);
+  for (const auto& series : page) {
+    CHECK(series.second.count("session") <= (series.first.starts_with("fleetledger_session_") ? 1 : 0));
+  }
+  const auto readme = text_of_file(kRoot + "/README.md");
+  const auto table = readme.substr(readme.find("<!-- metrics: begin -->"));
+  for (const auto& line : lines_of(table.substr(0, table.find("<!-- metrics: end -->")))) {
+    if (line.starts_with("| `")) {
+      const auto histogram = has(line, "| histogram |") ? "_bucket" : "";
+      CHECK(missing(page, line.substr(3, line.find('`', 3) - 3) + histogram).empty());
     }
   }
 
-  daemon.signal(SIGTERM);
-  CHECK(daemon.exit_code() == 0);
+  CHECK(missing(page, text_of_file(kAlerts)).empty());
+  std::vector<std::string> queries;
+  add_queries(parse_json(text_of_file(kDashboard)), queries);
+  CHECK(queries.size() > 20);
+  std::string rules = "groups: [{name: dashboard, rules: [\n";
+  for (const auto& query : queries) {
+    CAPTURE(query);
+    CHECK(missing(page, query).empty());
+    CHECK_FALSE(has(query, "$"));
+    if (!query.starts_with("label_values(")) {
+      rules += "{record: \"dashboard:q" + std::to_string(rules.size()) + "\", expr: " + json_text(query) + "},\n";
+    }
+  }
+  host.folder().write("dashboard.yaml", rules + "]}]\n", 0600);
+  for (const auto& command :
+       {"check rules " + (host / "dashboard.yaml"), "check rules " + kAlerts, "test rules " + kAlertTests}) {
+    const auto result = run(host, "promtool " + command);
+    INFO(result.output << result.errors);
+    CHECK(result.code == 0);
+  }
+}
+
+TEST_CASE("the check of queries finds what is not there") {
+  const auto page = parse_page("fleetledger_a_total{role=\"x\"} 1\nfleetledger_b 2\n");
+  CHECK(missing(page, "rate(fleetledger_a_total{role=~\"x|y\", job=\"z\"}[1m]) > on (role) fleetledger_b").empty());
+  for (const auto* wrong :
+       {"fleetledger_c", "fleetledger_a_total{role=\"y\"}", "fleetledger_a_total{role!=\"x\"}", "process_start_time",
+        "fleetledger_b{role=\"x\"}", "sum by (rolle) (fleetledger_b)", "rate(fleetledger_b[1m])"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(missing(page, wrong).empty());
+  }
+}
+
+TEST_CASE("by default the operator alone reads metrics, and nobody needs a token where that is said") {
+  for (const bool open : {false, true}) {
+    Host host;
+    host.configure(std::string("http: {listen: [\"127.0.0.1:0\"]") + (open ? ", metrics_auth: none}\n" : "}\n"));
+    Served served(host);
+    CHECK(served.get("/metrics", served.operators_token()).status == 200);
+    CHECK(served.get("/metrics", "wrong-token-0123456789").status == (open ? 200 : 403));
+    CHECK(served.get("/agents", "wrong-token-0123456789").status == 403);
+    CHECK_FALSE(std::filesystem::exists(host.home() + "/.local/state/fleetledger/metrics.token"));
+    served.daemon.signal(SIGTERM);
+    CHECK(served.daemon.exit_code() == 0);
+  }
+}
+
+TEST_CASE("a metrics token that others may read, or that is the operator's, keeps the collector from starting") {
+  Host host;
+  host.serve();
+  host.configure("http: {listen: [\"127.0.0.1:0\"], metrics_auth: token}\n");
+  const auto folder = host.home() + "/.local/state/fleetledger";
+  std::filesystem::create_directories(folder);
+  const auto start_with = [&](mode_t mode) {
+    for (const auto* name : {"operator.token", "metrics.token"}) {
+      host.folder().write("home/.local/state/fleetledger/" + std::string(name), "the-same-token-0123456789", 0600);
+    }
+    REQUIRE(chmod((folder + "/metrics.token").c_str(), mode) == 0);
+    auto refused = host.run({"run"});
+    CHECK(refused.code == 1);
+    CHECK_FALSE(has(refused.errors, "the-same-token"));
+    CHECK(has(refused.errors, "metrics token " + folder + "/metrics.token"));
+    return refused.errors;
+  };
+  CHECK(has(start_with(0640), "chmod 600"));
+  CHECK(has(start_with(0600), "it is the operator's"));
 }
