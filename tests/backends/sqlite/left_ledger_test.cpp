@@ -31,7 +31,7 @@ std::map<std::string, std::string> contents(const std::string& folder) {
 // Permissions mean nothing to root, so where the test is root, its peers are somebody else.
 TEST_CASE("a ledger whose writer was killed is read whole in a folder that cannot be written, and left as it is") {
   const bool with_shm = GENERATE(true, false);
-  const mode_t file_mode = GENERATE(0400, 0600);
+  const mode_t file_mode = GENERATE(mode_t{0400}, mode_t{0600});
   CAPTURE(with_shm, file_mode);
   const uid_t user = ::geteuid() == 0 ? 65534 : ::geteuid();
   const Host host;
