@@ -8,6 +8,7 @@
 
 #include "collector/api/standing.h"
 #include "collector/discovery/declarations.h"
+#include "collector/event_retention.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
 #include "collector/snapshot_maker.h"
@@ -432,7 +433,9 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
       }
       if (parts.ledgers != nullptr) {
         newest_rows[agent.identity.id] = wall;
-        hand_over(agent, {said.samples, {}, wall - agent.settings.retention});
+        AgentTick tick{said.samples, {}, wall - agent.settings.retention};
+        prune_events(tick, agent.settings, wall);
+        hand_over(agent, std::move(tick));
       }
     }
     said.status = status_of(agent);

@@ -359,7 +359,9 @@ DiscoveryOptions discovery_options(const Config& config, const Places& places) {
       .defaults = {.sample_interval = config.sampling.sample_interval,
                    .idle_sample_interval = config.sampling.idle_sample_interval,
                    .retention = config.storage.retention,
-                   .location = config.storage.location},
+                   .location = config.storage.location,
+                   .event_retention = config.storage.event_retention,
+                   .upstream_event_retention = config.storage.upstream_event_retention},
       .home = places.home,
       .user = geteuid(),
   };

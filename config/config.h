@@ -59,6 +59,8 @@ struct StorageConfig {
   LedgerLocation location = LedgerLocation::automatic;
   std::string directory = "<state>/ledgers";  ///< for central ledgers; "~" and "<state>" not yet expanded
   std::chrono::seconds retention = std::chrono::hours{7 * 24};
+  std::chrono::seconds event_retention = std::chrono::hours{90 * 24};
+  std::optional<std::chrono::seconds> upstream_event_retention{};  ///< nothing: never
 
   friend bool operator==(const StorageConfig&, const StorageConfig&) = default;
 };

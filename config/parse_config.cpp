@@ -136,6 +136,10 @@ Keys<StorageConfig> storage_keys(std::span<const std::string_view> backends) {
       {"directory", &Section::directory, path(), "the folder of central ledgers"},
       {"retention", &Section::retention, whole_seconds(kRetention),
        "how long samples are kept, where the agent's own config says nothing"},
+      {"event_retention", &Section::event_retention, whole_seconds(kRetention),
+       "how long rate-limit events are kept that we recorded"},
+      {"upstream_event_retention", &Section::upstream_event_retention, seconds_or_never(kRetention),
+       "how long those are kept that the agent's own server wrote"},
   };
 }
 

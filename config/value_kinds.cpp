@@ -259,6 +259,19 @@ ValueKind<seconds> whole_seconds(DurationBounds bounds) {
   return {.form = duration_form(bounds), .read = read, .show = format_duration};
 }
 
+ValueKind<std::optional<seconds>> seconds_or_never(DurationBounds bounds) {
+  const ValueKind<seconds> some = whole_seconds(bounds);
+  const auto read = [some](const YamlNode& node, std::string_view key,
+                           Findings& findings) -> std::optional<std::optional<seconds>> {
+    if (node.kind == YamlNode::Kind::scalar && node.text == "never") return std::optional<seconds>();
+    const std::optional<seconds> value = some.read(node, key, findings);
+    return value ? std::optional(value) : std::nullopt;
+  };
+  return {.form = "never | " + some.form, .read = read, .show = [some](const std::optional<seconds>& value) {
+            return value ? some.show(*value) : std::string("never");
+          }};
+}
+
 ValueKind<std::string> one_of(std::span<const std::string_view> words) {
   const std::vector<std::string_view> known(words.begin(), words.end());
   std::string form;

@@ -72,6 +72,8 @@ struct DurationBounds {
 [[nodiscard]] ValueKind<std::chrono::milliseconds> duration(DurationBounds bounds);
 /// Likewise; a fraction of a second is a problem.
 [[nodiscard]] ValueKind<std::chrono::seconds> whole_seconds(DurationBounds bounds);
+/// Likewise, or "never", which is nothing.
+[[nodiscard]] ValueKind<std::optional<std::chrono::seconds>> seconds_or_never(DurationBounds bounds);
 /// Text that is one of these.
 [[nodiscard]] ValueKind<std::string> one_of(std::span<const std::string_view> words);
 

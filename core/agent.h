@@ -54,6 +54,8 @@ struct AgentSettings {
   LedgerLocation location = LedgerLocation::automatic;
   /// The agent's own sampler, where it is on, writes at least this often; from the agent's own config alone.
   std::chrono::milliseconds own_sampler_period{300'000};
+  std::chrono::seconds event_retention = std::chrono::hours{90 * 24};  ///< of events that we recorded
+  std::optional<std::chrono::seconds> upstream_event_retention{};      ///< of its server's own; nothing: kept for ever
 
   friend bool operator==(const AgentSettings&, const AgentSettings&) = default;
 };

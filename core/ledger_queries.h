@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/read_mark.h"
 #include "core/sample.h"
 #include "core/units.h"
 
@@ -83,10 +85,35 @@ struct RateLimitKind {
 };
 
 struct RateLimitReport {
-  std::vector<RateLimitKind> by_kind;  ///< most frequent first, then by kind and source, at most kMostEvents
-  std::vector<RateLimitEvent> events;  ///< newest first (then by id, descending), at most kMostEvents
-  std::int64_t total = 0;              ///< events in the window, the ones not listed included
+  std::vector<RateLimitKind> by_kind;      ///< most frequent first, then by kind and source, at most kMostEvents
+  std::vector<RateLimitEvent> events;      ///< newest first (then by id, descending), at most kMostEvents
+  std::int64_t total = 0;                  ///< events in the window, the ones not listed included
+  std::vector<RateLimitEvent> recoveries;  ///< ordered like events, at most kMostEvents; counted nowhere
 };
 inline constexpr std::size_t kMostEvents = 200;
+
+/// What one source did in a stretch of time. A row stands for the interval that ended at its ts, and counts by the
+/// share of it that lies in the stretch.
+struct SourceActivity {
+  std::string source;
+  std::optional<Usage> usage;  ///< nothing: it ran, and no row says how much CPU time it spent
+  Micros measured{0};          ///< how much of the stretch `usage` is about
+};
+
+/// What an agent did in a stretch of time.
+struct Activity {
+  std::vector<SourceActivity> sources;  ///< those that ran, by name
+  std::vector<RateLimitEvent> events;   ///< since < ts <= until, ordered and limited as in RateLimitReport
+};
+/// Rows are looked for this long after the end of a stretch: of a longer interval the part before its end is missing.
+inline constexpr std::chrono::milliseconds kLongestRow = std::chrono::minutes{10};
+
+/// Events that lie in a ledger of the agent's own, apart from this one.
+struct EventsElsewhere {
+  bool apart = false;                  ///< there is such a ledger, or may come to be
+  std::vector<RateLimitEvent> events;  ///< in the order in which they were written
+  ReadMark mark;                       ///< how far it is read with these
+  bool more = false;                   ///< there are further ones
+};
 
 }  // namespace fleetledger

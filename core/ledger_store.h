@@ -61,8 +61,8 @@ class LedgerStore {
   /// Writes one tick and prunes, whole or not at all; how the ledger stands then. Every sample has an interval. While
   /// the agent's own sampler is on, the samples go where it does not write: to the central place (automatic), for good,
   /// with all that we had written; or nowhere (agent), until it is off: yielding. A sample whose (source, ts) is taken
-  /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event whose id is known is
-  /// left as it is. Of a long arrear of old samples a part may be left to the next appends.
+  /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event or a
+  /// recovery whose id is known is left as it is. Of a long arrear of old rows a part may be left to the next appends.
   virtual Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
   /// Rows with ts >= since, by source.
@@ -84,6 +84,19 @@ class LedgerStore {
   virtual Result<std::int64_t> prune_older_than(const LedgerKey& ledger, WallTime cutoff) = 0;
   /// Events with ts >= since.
   virtual Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) = 0;
+
+  virtual Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey& ledger, const std::string& id) = 0;
+
+  /// What ran and what was throttled between `since` (not included) and `until`. Its cost grows with that stretch, not
+  /// with the ledger. Of a stretch without an end before its beginning: nothing.
+  virtual Result<Activity> activity(const LedgerKey& ledger, WallTime since, WallTime until) = 0;
+
+  /// What append() was last given for each source.
+  virtual Result<ReadMarks> read_marks(const LedgerKey& ledger) = 0;
+
+  /// Where this is not the ledger that the agent's own server writes its events to: the first of the events that are
+  /// there behind `after` (nothing: all). That ledger is only read.
+  virtual Result<EventsElsewhere> events_elsewhere(const LedgerKey& ledger, const std::optional<ReadMark>& after) = 0;
 
   /// How the ledger stands, without changing anything. What cannot be seen is not said.
   [[nodiscard]] virtual LedgerStanding standing(const LedgerKey& ledger, WallTime now) = 0;

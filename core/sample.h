@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/process.h"
+#include "core/read_mark.h"
 #include "core/units.h"
 
 namespace fleetledger {
@@ -32,11 +33,15 @@ struct Sample {
   friend bool operator==(const Sample&, const Sample&) = default;
 };
 
-/// One throttling, or a breaker's opening or closing.
+/// The names of sources of events: who wrote them.
+inline constexpr std::string_view kBreakerEvents = "circuit-breaker";    ///< the agent's own server
+inline constexpr std::string_view kSentinelEvents = "session-sentinel";  ///< we, from the sentinels' log
+
+/// One throttling, or a breaker's opening or closing. Also one recovery of a session, kept apart from these.
 struct RateLimitEvent {
   std::string id;  ///< "<source>:<ts>:<seq>": an event with an id that is there already is not written again
   WallTime ts{};
-  std::string kind;                     ///< circuit-open, circuit-recover, throttle, quota, 529
+  std::string kind;                     ///< circuit-open, circuit-recover, throttle, quota, 529; of a recovery its own
   std::string source;                   ///< circuit-breaker, session-sentinel
   std::string account_key = "default";  ///< "default" means unknown
   std::optional<std::string> session_name;
@@ -46,11 +51,18 @@ struct RateLimitEvent {
   friend bool operator==(const RateLimitEvent&, const RateLimitEvent&) = default;
 };
 
-/// All that one tick writes to one agent's ledger: whole or not at all.
+/// All that is written to one agent's ledger at a time: whole or not at all.
 struct AgentTick {
   std::vector<Sample> samples;
   std::vector<RateLimitEvent> events;
   std::optional<WallTime> prune_samples_before;  ///< samples older than this go; nothing: none go
+
+  /// How sessions came out of a throttling. Kept beside the events and never counted among them, neither by us nor by
+  /// upstream's reader, which counts every row of its table.
+  std::vector<RateLimitEvent> recoveries{};
+  ReadMarks marks{};                                       ///< how far these events' sources are read now
+  std::optional<WallTime> prune_events_before{};           ///< likewise of kSentinelEvents, and recoveries
+  std::optional<WallTime> prune_upstream_events_before{};  ///< likewise of all other events
 };
 
 }  // namespace fleetledger

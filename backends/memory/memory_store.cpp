@@ -1,13 +1,15 @@
 #include "backends/memory/memory_store.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
 #include <tuple>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
+#include "backends/activity_builder.h"
 #include "backends/backends.h"
 #include "backends/clean.h"
 #include "backends/trend_builder.h"
@@ -35,10 +37,60 @@ struct EventKey {
   }
 };
 
+/// Events, or recoveries.
+struct EventTable {
+  std::map<EventKey, RateLimitEvent> rows;
+  std::unordered_map<std::string, WallTime> ids;  ///< of `rows`
+
+  void add(const RateLimitEvent& given) {
+    RateLimitEvent event = clean(given);
+    if (ids.emplace(event.id, event.ts).second) {
+      rows.emplace(EventKey{event.ts, event.id}, std::move(event));
+    }
+  }
+
+  /// Removes the rows that are older than `cutoff` and `go(row)`.
+  template <typename Go>
+  void prune(WallTime cutoff, const Go& go) {
+    for (auto row = rows.end(); row != rows.begin();) {
+      const auto older = std::prev(row);
+      if (older->first.ts >= cutoff) {
+        return;
+      }
+      if (go(older->second)) {
+        ids.erase(older->first.id);
+        rows.erase(older);
+      } else {
+        row = older;
+      }
+    }
+  }
+
+  void keep_newest(std::size_t most) {
+    while (rows.size() > most) {
+      const auto oldest = std::prev(rows.end());
+      ids.erase(oldest->first.id);
+      rows.erase(oldest);
+    }
+  }
+
+  /// The newest ones with ts >= since.
+  [[nodiscard]] std::vector<RateLimitEvent> newest(WallTime since) const {
+    std::vector<RateLimitEvent> result;
+    for (auto row = rows.begin(); row != rows.end() && row->first.ts >= since && result.size() < kMostEvents; ++row) {
+      result.push_back(row->second);
+    }
+    return result;
+  }
+};
+
+bool is_ours(const RateLimitEvent& event) { return event.source == kSentinelEvents; }
+
 struct Ledger {
   std::map<SampleKey, Sample> samples;
-  std::map<EventKey, RateLimitEvent> events;
-  std::unordered_set<std::string> event_ids;  ///< of `events`
+  EventTable events;
+  EventTable recoveries;
+  ReadMarks marks;
 
   /// The samples older than `cutoff` are those from here on.
   [[nodiscard]] auto older_than(WallTime cutoff) {
@@ -68,23 +120,30 @@ class MemoryStore final : public LedgerStore {
       }
       ledger.samples.emplace(SampleKey{sample.ts, sample.source}, std::move(sample));
     }
-    for (const RateLimitEvent& given : tick.events) {
-      RateLimitEvent event = clean(given);
-      if (ledger.event_ids.insert(event.id).second) {
-        ledger.events.emplace(EventKey{event.ts, event.id}, std::move(event));
-      }
+    for (const RateLimitEvent& event : tick.events) {
+      ledger.events.add(event);
+    }
+    for (const RateLimitEvent& recovery : tick.recoveries) {
+      ledger.recoveries.add(recovery);
+    }
+    for (const auto& [source, mark] : tick.marks) {
+      ledger.marks[source] = mark;
     }
     if (tick.prune_samples_before) {
       ledger.prune(*tick.prune_samples_before);
     }
+    if (tick.prune_events_before) {
+      ledger.events.prune(*tick.prune_events_before, is_ours);
+      ledger.recoveries.prune(*tick.prune_events_before, [](const RateLimitEvent&) { return true; });
+    }
+    if (tick.prune_upstream_events_before) {
+      ledger.events.prune(*tick.prune_upstream_events_before, std::not_fn(is_ours));
+    }
     while (ledger.samples.size() > most_rows_) {
       ledger.samples.erase(std::prev(ledger.samples.end()));
     }
-    while (ledger.events.size() > most_rows_) {
-      const auto oldest = std::prev(ledger.events.end());
-      ledger.event_ids.erase(oldest->first.id);
-      ledger.events.erase(oldest);
-    }
+    ledger.events.keep_newest(most_rows_);
+    ledger.recoveries.keep_newest(most_rows_);
     return memory();
   }
 
@@ -178,9 +237,12 @@ class MemoryStore final : public LedgerStore {
 
   Result<RateLimitReport> rate_limit_report(const LedgerKey& key, WallTime since) override {
     const std::lock_guard lock(mutex_);
+    const Ledger& ledger = ledgers_[key.agent.path];
     RateLimitReport report;
+    report.events = ledger.events.newest(since);
+    report.recoveries = ledger.recoveries.newest(since);
     std::map<std::pair<std::string, std::string>, RateLimitKind> kinds;
-    for (const auto& [row, event] : ledgers_[key.agent.path].events) {
+    for (const auto& [row, event] : ledger.events.rows) {
       if (row.ts < since) {
         break;
       }
@@ -191,9 +253,6 @@ class MemoryStore final : public LedgerStore {
       ++kind.count;
       kind.first = event.ts;
       ++report.total;
-      if (report.events.size() < kMostEvents) {
-        report.events.push_back(event);
-      }
     }
     for (auto& [name, kind] : kinds) {
       report.by_kind.push_back(std::move(kind));
@@ -202,6 +261,47 @@ class MemoryStore final : public LedgerStore {
                      [](const auto& left, const auto& right) { return left.count > right.count; });
     report.by_kind.resize(std::min(report.by_kind.size(), kMostEvents));
     return report;
+  }
+
+  Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey& key, const std::string& id) override {
+    const std::lock_guard lock(mutex_);
+    const EventTable& events = ledgers_[key.agent.path].events;
+    const auto known = events.ids.find(id);
+    return known == events.ids.end() ? std::nullopt : std::optional(events.rows.at({known->second, id}));
+  }
+
+  Result<Activity> activity(const LedgerKey& key, WallTime since, WallTime until) override {
+    Activity activity;
+    if (until <= since) {
+      return activity;
+    }
+    const std::lock_guard lock(mutex_);
+    Ledger& ledger = ledgers_[key.agent.path];
+    ActivityBuilder builder(since, until);
+    const auto end = ledger.older_than(since + std::chrono::milliseconds{1});
+    for (auto row = ledger.older_than(until + kLongestRow); row != end; ++row) {
+      builder.add(row->second);
+    }
+    activity.sources = std::move(builder).sources();
+    for (const auto& [row, event] : ledger.events.rows) {
+      if (row.ts <= since || activity.events.size() == kMostEvents) {
+        break;
+      }
+      if (row.ts <= until) {
+        activity.events.push_back(event);
+      }
+    }
+    return activity;
+  }
+
+  Result<ReadMarks> read_marks(const LedgerKey& key) override {
+    const std::lock_guard lock(mutex_);
+    return ledgers_[key.agent.path].marks;
+  }
+
+  Result<EventsElsewhere> events_elsewhere(const LedgerKey& /*key*/,
+                                           const std::optional<ReadMark>& /*after*/) override {
+    return EventsElsewhere{};
   }
 
   [[nodiscard]] LedgerStanding standing(const LedgerKey& /*key*/, WallTime /*now*/) override { return memory(); }

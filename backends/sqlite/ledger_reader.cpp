@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/activity_builder.h"
 #include "backends/clean.h"
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/schema.h"
@@ -197,7 +198,33 @@ std::optional<WallTime> read_newest(SQLite::Database& database) {
   return statement.executeStep() ? std::optional(from_ms(statement.getColumn(0).getInt64())) : std::nullopt;
 }
 
-RateLimitReport read_events(SQLite::Database& database, WallTime since) {
+/// A row of one of the statements on events.
+RateLimitEvent read_event(SQLite::Statement& row) {
+  return {.id = text(row.getColumn(0)),
+          .ts = from_ms(row.getColumn(1).getInt64()),
+          .kind = text(row.getColumn(2)),
+          .source = text(row.getColumn(3)),
+          .account_key = text(row.getColumn(4)),
+          .session_name = optional_text(row.getColumn(5)),
+          .reason = optional_text(row.getColumn(6)),
+          .detail = optional_text(row.getColumn(7))};
+}
+
+/// `statement`: sql::kEvents or sql::kRecoveries.
+std::vector<RateLimitEvent> read_newest_events(SQLite::Database& database, const char* statement, std::int64_t since,
+                                               std::int64_t end) {
+  SQLite::Statement row(database, statement);
+  row.bind(1, since);
+  row.bind(2, end);
+  row.bind(3, std::int64_t{kMostEvents});
+  std::vector<RateLimitEvent> events;
+  while (row.executeStep()) {
+    events.push_back(read_event(row));
+  }
+  return events;
+}
+
+RateLimitReport read_events(SQLite::Database& database, const LedgerSchema& schema, WallTime since) {
   RateLimitReport report;
   SQLite::Statement kinds(database, sql::kEventKinds);
   kinds.bind(1, to_ms(since));
@@ -210,21 +237,96 @@ RateLimitReport read_events(SQLite::Database& database, WallTime since) {
                                 from_ms(kinds.getColumn(3).getInt64()), from_ms(kinds.getColumn(4).getInt64())});
     }
   }
-  SQLite::Statement events(database, sql::kEvents);
-  events.bind(1, to_ms(since));
-  events.bind(2, std::int64_t{sql::kEndOfTime});
-  events.bind(3, std::int64_t{kMostEvents});
-  while (events.executeStep()) {
-    report.events.push_back({.id = text(events.getColumn(0)),
-                             .ts = from_ms(events.getColumn(1).getInt64()),
-                             .kind = text(events.getColumn(2)),
-                             .source = text(events.getColumn(3)),
-                             .account_key = text(events.getColumn(4)),
-                             .session_name = optional_text(events.getColumn(5)),
-                             .reason = optional_text(events.getColumn(6)),
-                             .detail = optional_text(events.getColumn(7))});
+  report.events = read_newest_events(database, sql::kEvents, to_ms(since), sql::kEndOfTime);
+  if (schema.own_tables) {
+    report.recoveries = read_newest_events(database, sql::kRecoveries, to_ms(since), sql::kEndOfTime);
   }
   return report;
+}
+
+std::optional<RateLimitEvent> read_one_event(SQLite::Database& database, const std::string& id) {
+  SQLite::Statement row(database, sql::kEvent);
+  row.bindNoCopy(1, id);
+  row.bind(2, std::int64_t{sql::kEndOfTime});
+  return row.executeStep() ? std::optional(read_event(row)) : std::nullopt;
+}
+
+Activity read_activity(SQLite::Database& database, const LedgerSchema& schema, WallTime since, WallTime until) {
+  Activity activity;
+  if (schema.samples) {
+    SQLite::Statement row(database, sql::activity_rows(schema.own_columns));
+    row.bind(1, to_ms(since) + 1);
+    row.bind(2, std::min(to_ms(until + kLongestRow), std::int64_t{sql::kEndOfTime}));
+    ActivityBuilder builder(since, until);
+    Sample sample;
+    while (row.executeStep()) {
+      sample.ts = from_ms(row.getColumn(0).getInt64());
+      sample.source = text(row.getColumn(1));
+      sample.usage = usage(row.getColumn(2));
+      sample.interval = interval(row.getColumn(3));
+      builder.add(sample);
+    }
+    activity.sources = std::move(builder).sources();
+  }
+  if (schema.events) {
+    activity.events = read_newest_events(database, sql::kEvents, to_ms(since) + 1,
+                                         std::min(to_ms(until) + 1, std::int64_t{sql::kEndOfTime}));
+  }
+  return activity;
+}
+
+ReadMarks read_all_marks(SQLite::Database& database) {
+  ReadMarks marks;
+  SQLite::Statement row(database, sql::kMarks);
+  while (row.executeStep()) {
+    const auto number = [&row](int column) { return static_cast<std::uint64_t>(row.getColumn(column).getInt64()); };
+    marks[text(row.getColumn(0))] = {number(1), number(2), number(3), number(4), text(row.getColumn(5))};
+  }
+  return marks;
+}
+
+/// Of the last row that was read; another one in its place, and the rows were numbered anew.
+std::uint64_t fingerprint_of(const std::string& id) {
+  constexpr std::uint64_t kBasis = 14'695'981'039'346'656'037U;  // FNV-1a 64
+  constexpr std::uint64_t kPrime = 1'099'511'628'211U;
+  std::uint64_t hash = kBasis;
+  for (const char byte : id) {
+    hash = (hash ^ static_cast<unsigned char>(byte)) * kPrime;
+  }
+  return hash;
+}
+
+EventsElsewhere read_events_after(SQLite::Database& database, const std::optional<ReadMark>& after) {
+  constexpr std::int64_t kAtOnce = 1000;
+  EventsElsewhere found;
+  SQLite::Statement row(database, sql::kEventsFromRow);
+  const auto read_from = [&row](std::int64_t first, std::int64_t most) {
+    row.reset();
+    row.bind(1, first);
+    row.bind(2, most);
+  };
+  std::int64_t first = 0;
+  if (after && after->offset > 0) {
+    const auto last = static_cast<std::int64_t>(after->offset) - 1;
+    read_from(last, 1);
+    const bool there = row.executeStep() && row.getColumn(8).getInt64() == last;
+    if (there && fingerprint_of(text(row.getColumn(0))) == after->fingerprint) {
+      first = std::min(last, std::numeric_limits<std::int64_t>::max() - 1) + 1;
+      found.mark = *after;
+    }
+  }
+  read_from(first, kAtOnce);
+  std::int64_t rows = 0;
+  for (; row.executeStep(); ++rows) {
+    const RateLimitEvent event = read_event(row);
+    found.mark.offset = static_cast<std::uint64_t>(row.getColumn(8).getInt64()) + 1;
+    found.mark.fingerprint = fingerprint_of(event.id);
+    if (row.getColumn(1).isInteger() && row.getColumn(1).getInt64() < sql::kEndOfTime) {
+      found.events.push_back(event);
+    }
+  }
+  found.more = rows == kAtOnce;
+  return found;
 }
 
 /// One attempt by one connection: `read(connection, schema)` in one transaction, so that its parts fit together.
@@ -337,7 +439,7 @@ Result<std::optional<WallTime>> LedgerReader::newest_sample() const {
 Result<RateLimitReport> LedgerReader::rate_limit_report(WallTime since) const {
   return read_ledger<RateLimitReport>(
       place_, limit_, [since](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.events ? read_events(connection.database(), since) : RateLimitReport();
+        return schema.events ? read_events(connection.database(), schema, since) : RateLimitReport();
       });
 }
 
@@ -391,6 +493,36 @@ Result<std::optional<WallTime>> LedgerReader::central_since() const {
         }
         SQLite::Statement mark(connection.database(), sql::kCentralSince);
         return mark.executeStep() ? std::optional(from_ms(mark.getColumn(0).getInt64())) : std::nullopt;
+      });
+}
+
+Result<std::optional<RateLimitEvent>> LedgerReader::rate_limit_event(const std::string& id) const {
+  return read_ledger<std::optional<RateLimitEvent>>(
+      place_, limit_, [&id](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.events ? read_one_event(connection.database(), id) : std::nullopt;
+      });
+}
+
+Result<Activity> LedgerReader::activity(WallTime since, WallTime until) const {
+  if (until <= since) {
+    return Activity();
+  }
+  return read_ledger<Activity>(place_, limit_,
+                               [since, until](LedgerConnection& connection, const LedgerSchema& schema) {
+                                 return read_activity(connection.database(), schema, since, until);
+                               });
+}
+
+Result<ReadMarks> LedgerReader::read_marks() const {
+  return read_ledger<ReadMarks>(place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
+    return schema.own_tables ? read_all_marks(connection.database()) : ReadMarks();
+  });
+}
+
+Result<EventsElsewhere> LedgerReader::events_after(const std::optional<ReadMark>& after) const {
+  return read_ledger<EventsElsewhere>(
+      place_, limit_, [&after](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.events ? read_events_after(connection.database(), after) : EventsElsewhere();
       });
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "backends/sqlite/ledger_place.h"
@@ -27,6 +28,11 @@ class LedgerReader {
   [[nodiscard]] Result<std::int64_t> sample_count() const;
   [[nodiscard]] Result<std::optional<WallTime>> newest_sample() const;
   [[nodiscard]] Result<RateLimitReport> rate_limit_report(WallTime since) const;
+  [[nodiscard]] Result<std::optional<RateLimitEvent>> rate_limit_event(const std::string& id) const;
+  [[nodiscard]] Result<Activity> activity(WallTime since, WallTime until) const;
+  [[nodiscard]] Result<ReadMarks> read_marks() const;
+  /// The events behind `after`, in the order in which they were written; `apart` is left to the caller.
+  [[nodiscard]] Result<EventsElsewhere> events_after(const std::optional<ReadMark>& after) const;
 
   /// The newest row of another sampler with since <= ts <= until.
   [[nodiscard]] Result<std::optional<WallTime>> newest_foreign(WallTime since, WallTime until) const;

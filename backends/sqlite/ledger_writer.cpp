@@ -47,14 +47,24 @@ struct LedgerWriter::Parts {
         taken(connection->database(), sql::kTaken),
         insert_sample(connection->database(), sql::kInsertSample),
         insert_event(connection->database(), sql::kInsertEvent),
+        insert_recovery(connection->database(), sql::kInsertRecovery),
+        set_mark(connection->database(), sql::kSetMark),
         prune(connection->database(), sql::kPrune),
+        prune_events(connection->database(), sql::kPruneEvents),
+        prune_upstream_events(connection->database(), sql::kPruneUpstreamEvents),
+        prune_recoveries(connection->database(), sql::kPruneRecoveries),
         newest_foreign(connection->database(), sql::newest_foreign(true)) {}
 
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
   SQLite::Statement taken;
   SQLite::Statement insert_sample;
   SQLite::Statement insert_event;
+  SQLite::Statement insert_recovery;
+  SQLite::Statement set_mark;
   SQLite::Statement prune;
+  SQLite::Statement prune_events;
+  SQLite::Statement prune_upstream_events;
+  SQLite::Statement prune_recoveries;
   SQLite::Statement newest_foreign;
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
@@ -89,18 +99,19 @@ struct LedgerWriter::Parts {
     insert_sample.tryReset();
   }
 
-  void insert(const RateLimitEvent& event) {
-    insert_event.tryReset();
-    insert_event.bindNoCopy(1, event.id);
-    insert_event.bind(2, to_ms(event.ts));
-    insert_event.bindNoCopy(3, event.kind);
-    insert_event.bindNoCopy(4, event.source);
-    insert_event.bindNoCopy(5, event.account_key);
-    bind_text(insert_event, 6, event.session_name);
-    bind_text(insert_event, 7, event.reason);
-    bind_text(insert_event, 8, event.detail);
-    insert_event.exec();
-    insert_event.tryReset();
+  /// `into`: insert_event or insert_recovery.
+  static void insert(SQLite::Statement& into, const RateLimitEvent& event) {
+    into.tryReset();
+    into.bindNoCopy(1, event.id);
+    into.bind(2, to_ms(event.ts));
+    into.bindNoCopy(3, event.kind);
+    into.bindNoCopy(4, event.source);
+    into.bindNoCopy(5, event.account_key);
+    bind_text(into, 6, event.session_name);
+    bind_text(into, 7, event.reason);
+    bind_text(into, 8, event.detail);
+    into.exec();
+    into.tryReset();
   }
 
   std::optional<WallTime> find_foreign(WallTime since, WallTime until) {
@@ -120,11 +131,15 @@ struct LedgerWriter::Parts {
       insert_at_free_moment(clean(sample));
     }
     for (const RateLimitEvent& event : tick.events) {
-      insert(clean(event));
+      insert(insert_event, clean(event));
     }
-    if (tick.prune_samples_before) {
-      prune_some(*tick.prune_samples_before);
+    for (const RateLimitEvent& recovery : tick.recoveries) {
+      insert(insert_recovery, clean(recovery));
     }
+    for (const auto& [source, mark] : tick.marks) {
+      set(source, mark);
+    }
+    prune_all(tick);
   }
 
   /// Runs `work` in a transaction that nobody else's writing comes into; what it returns, if that was committed.
@@ -147,13 +162,41 @@ struct LedgerWriter::Parts {
     }
   }
 
-  std::int64_t prune_some(WallTime cutoff) {
-    prune.tryReset();
-    prune.bind(1, to_ms(cutoff));
-    prune.bind(2, kPruneAtOnce);
-    const int deleted = prune.exec();
-    prune.tryReset();
+  void set(const std::string& source, const ReadMark& mark) {
+    set_mark.tryReset();
+    set_mark.bindNoCopy(1, source);
+    set_mark.bind(2, static_cast<std::int64_t>(mark.device));
+    set_mark.bind(3, static_cast<std::int64_t>(mark.inode));
+    set_mark.bind(4, static_cast<std::int64_t>(mark.offset));
+    set_mark.bind(5, static_cast<std::int64_t>(mark.fingerprint));
+    set_mark.bindNoCopy(6, mark.memory);
+    set_mark.exec();
+    set_mark.tryReset();
+  }
+
+  static std::int64_t prune_some(SQLite::Statement& statement, WallTime cutoff, std::string_view our_source = {}) {
+    statement.tryReset();
+    statement.bind(1, to_ms(cutoff));
+    statement.bind(2, kPruneAtOnce);
+    if (!our_source.empty()) {
+      statement.bind(3, std::string(our_source));
+    }
+    const int deleted = statement.exec();
+    statement.tryReset();
     return deleted;
+  }
+
+  void prune_all(const AgentTick& tick) {
+    if (tick.prune_samples_before) {
+      prune_some(prune, *tick.prune_samples_before);
+    }
+    if (tick.prune_events_before) {
+      prune_some(prune_events, *tick.prune_events_before, kSentinelEvents);
+      prune_some(prune_recoveries, *tick.prune_events_before);
+    }
+    if (tick.prune_upstream_events_before) {
+      prune_some(prune_upstream_events, *tick.prune_upstream_events_before, kSentinelEvents);
+    }
   }
 };
 
@@ -229,7 +272,7 @@ Result<std::int64_t> LedgerWriter::prune_older_than(WallTime cutoff) {
     std::int64_t deleted = 0;
     do {
       connection.start_clock();
-      deleted = parts_->prune_some(cutoff);
+      deleted = Parts::prune_some(parts_->prune, cutoff);
       total += deleted;
     } while (deleted == kPruneAtOnce);
     return total;

@@ -19,6 +19,10 @@ constexpr std::string_view kEvents = "rate_limit_events";
 constexpr std::array<std::string_view, 8> kEventColumns{"id",          "ts",           "kind",   "source",
                                                         "account_key", "session_name", "reason", "detail"};
 constexpr std::array<std::string_view, 3> kOwnColumns{"fl_cpu_us", "fl_interval_us", "fl_processes"};
+constexpr std::string_view kRecoveries = "fleetledger_recoveries";  // has the columns of events
+constexpr std::string_view kReadMarks = "fleetledger_read_marks";
+constexpr std::array<std::string_view, 6> kReadMarkColumns{"source",  "device",      "inode",
+                                                           "read_to", "fingerprint", "memory"};
 
 constexpr std::string_view kMarks = "fleetledger_marks";
 constexpr std::array<std::string_view, 2> kMarkColumns{"name", "value"};
@@ -35,6 +39,12 @@ constexpr const char* kCreateIndexes =
     "CREATE INDEX IF NOT EXISTS idx_rle_kind_ts ON rate_limit_events (kind, ts);"
     "CREATE INDEX IF NOT EXISTS idx_rle_source_ts ON rate_limit_events (source, ts);"
     "CREATE INDEX IF NOT EXISTS fleetledger_foreign ON resource_samples (ts) WHERE fl_interval_us IS NULL";
+constexpr const char* kCreateOwn =
+    "CREATE TABLE IF NOT EXISTS fleetledger_recoveries (id TEXT PRIMARY KEY, ts INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " source TEXT NOT NULL, account_key TEXT NOT NULL DEFAULT 'default', session_name TEXT, reason TEXT, detail TEXT);"
+    "CREATE INDEX IF NOT EXISTS fleetledger_recoveries_ts ON fleetledger_recoveries (ts);"
+    "CREATE TABLE IF NOT EXISTS fleetledger_read_marks (source TEXT PRIMARY KEY, device INTEGER, inode INTEGER,"
+    " read_to INTEGER, fingerprint INTEGER, memory TEXT)";
 constexpr const char* kCountIndexes =
     "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN"
     " ('idx_rs_ts', 'idx_rs_source_ts', 'idx_rle_ts', 'idx_rle_kind_ts', 'idx_rle_source_ts',"
@@ -102,6 +112,14 @@ Result<LedgerSchema> read_schema(LedgerConnection& connection) {
     if (!events) {
       return fail(events.error());
     }
+    const auto recoveries = read_table(connection, kRecoveries, kEventColumns);
+    if (!recoveries) {
+      return fail(recoveries.error());
+    }
+    const auto read_marks = read_table(connection, kReadMarks, kReadMarkColumns);
+    if (!read_marks) {
+      return fail(read_marks.error());
+    }
     const auto marks = read_table(connection, kMarks, kMarkColumns);
     if (!marks) {
       return fail(marks.error());
@@ -110,7 +128,8 @@ Result<LedgerSchema> read_schema(LedgerConnection& connection) {
                         .events = !events->empty(),
                         .own_columns = has_all(*samples, kOwnColumns),
                         .indexes = connection.database().execAndGet(kCountIndexes).getInt() == kIndexes,
-                        .marks = !marks->empty()};
+                        .marks = !marks->empty(),
+                        .own_tables = !recoveries->empty() && !read_marks->empty()};
   } catch (const std::exception& thrown) {
     return fail(ledger_error("open", connection.path(), thrown));
   }
@@ -131,6 +150,7 @@ Result<void> complete_schema(LedgerConnection& connection) {
       }
     }
     database.exec(kCreateIndexes);
+    database.exec(kCreateOwn);
     transaction.commit();
     return {};
   } catch (const std::exception& thrown) {

@@ -91,6 +91,33 @@ class SqliteStore final : public LedgerStore {
     return read(ledger, [&](const LedgerReader& reader) { return reader.rate_limit_report(since); });
   }
 
+  Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey& ledger, const std::string& id) override {
+    return read(ledger, [&](const LedgerReader& reader) { return reader.rate_limit_event(id); });
+  }
+
+  Result<Activity> activity(const LedgerKey& ledger, WallTime since, WallTime until) override {
+    return read(ledger, [&](const LedgerReader& reader) { return reader.activity(since, until); });
+  }
+
+  Result<ReadMarks> read_marks(const LedgerKey& ledger) override {
+    return read(ledger, [](const LedgerReader& reader) { return reader.read_marks(); });
+  }
+
+  Result<EventsElsewhere> events_elsewhere(const LedgerKey& ledger, const std::optional<ReadMark>& after) override {
+    const auto home = homes_.find(ledger);
+    if (!home) {
+      return fail(home.error());
+    }
+    if (home->shared) {
+      return EventsElsewhere();
+    }
+    auto found = LedgerReader(own_place(ledger.agent), options_.limit).events_after(after);
+    if (found) {
+      found->apart = true;
+    }
+    return found;
+  }
+
   [[nodiscard]] LedgerStanding standing(const LedgerKey& ledger, WallTime now) override {
     const auto home = homes_.find(ledger);
     // Only the central file can keep it from being known.
@@ -140,11 +167,13 @@ class SqliteStore final : public LedgerStore {
                  [&](LedgerWriter& writer) { return writer.append_unless_foreign(tick, now - around, now + around); });
   }
 
-  /// Events are nobody's but ours to write, whoever samples.
+  /// What the sentinels' log says is nobody's but ours to write, whoever samples.
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
-    if (!tick.events.empty()) {
-      const AgentTick events{.samples = {}, .events = tick.events, .prune_samples_before = {}};
+    if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty()) {
+      AgentTick events = tick;
+      events.samples.clear();
+      events.prune_samples_before.reset();
       if (auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events); }); !written) {
         return fail(written.error());
       }

@@ -25,6 +25,29 @@ inline constexpr const char* kPrune =
     "DELETE FROM resource_samples WHERE rowid IN"
     " (SELECT rowid FROM resource_samples WHERE ts < ?1 ORDER BY ts LIMIT ?2)";
 
+inline constexpr const char* kInsertRecovery =
+    "INSERT OR IGNORE INTO fleetledger_recoveries (id, ts, kind, source, account_key, session_name, reason, detail)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// Bound: source, device, inode, offset, fingerprint, memory.
+inline constexpr const char* kSetMark =
+    "INSERT OR REPLACE INTO fleetledger_read_marks (source, device, inode, read_to, fingerprint, memory)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+inline constexpr const char* kMarks =
+    "SELECT source, device, inode, read_to, fingerprint, memory FROM fleetledger_read_marks LIMIT 16";
+
+/// Events that we recorded, and those that the agent's server did. Bound: cutoff, most rows, our source.
+inline constexpr const char* kPruneEvents =
+    "DELETE FROM rate_limit_events WHERE rowid IN"
+    " (SELECT rowid FROM rate_limit_events WHERE source = ?3 AND ts < ?1 ORDER BY ts LIMIT ?2)";
+inline constexpr const char* kPruneUpstreamEvents =
+    "DELETE FROM rate_limit_events WHERE rowid IN"
+    " (SELECT rowid FROM rate_limit_events WHERE ts < ?1 AND source <> ?3 ORDER BY ts LIMIT ?2)";
+/// Bound: cutoff, most rows.
+inline constexpr const char* kPruneRecoveries =
+    "DELETE FROM fleetledger_recoveries WHERE rowid IN"
+    " (SELECT rowid FROM fleetledger_recoveries WHERE ts < ?1 ORDER BY ts LIMIT ?2)";
+
 inline constexpr const char* kCount = "SELECT count(*) FROM resource_samples";
 
 /// Bound: end of time.
@@ -48,6 +71,21 @@ inline constexpr const char* kEventKinds =
 inline constexpr const char* kEvents =
     "SELECT id, ts, kind, source, account_key, session_name, reason, detail FROM rate_limit_events"
     " WHERE ts >= ?1 AND ts < ?2 ORDER BY ts DESC, id DESC LIMIT ?3";
+
+/// Likewise.
+inline constexpr const char* kRecoveries =
+    "SELECT id, ts, kind, source, account_key, session_name, reason, detail FROM fleetledger_recoveries"
+    " WHERE ts >= ?1 AND ts < ?2 ORDER BY ts DESC, id DESC LIMIT ?3";
+
+/// Bound: id, end of time.
+inline constexpr const char* kEvent =
+    "SELECT id, ts, kind, source, account_key, session_name, reason, detail FROM rate_limit_events"
+    " WHERE id = ?1 AND ts >= 0 AND ts < ?2";
+
+/// In the order in which they were written. Bound: the first row, most rows.
+inline constexpr const char* kEventsFromRow =
+    "SELECT id, ts, kind, source, account_key, session_name, reason, detail, rowid FROM rate_limit_events"
+    " WHERE rowid >= ?1 ORDER BY rowid LIMIT ?2";
 
 // What reads our own columns has to do without them in a file that only upstream has written so far.
 
@@ -79,6 +117,12 @@ inline constexpr const char* kEvents =
 [[nodiscard]] inline std::string samples(bool own_columns) {
   return "SELECT " + sample_columns(own_columns) +
          " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND typeof(source) = 'text' ORDER BY ts DESC, source";
+}
+
+/// What ran, in the order of the index. Bound: since, end.
+[[nodiscard]] inline std::string activity_rows(bool own_columns) {
+  return std::string("SELECT ts, source, ") + (own_columns ? "fl_cpu_us, fl_interval_us" : "NULL, NULL") +
+         " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND typeof(source) = 'text' ORDER BY ts";
 }
 
 /// What a trend is made of, oldest first. It is put into buckets as it comes: GROUP BY would sort all rows once more.

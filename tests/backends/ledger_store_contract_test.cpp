@@ -64,6 +64,10 @@ TEST_CASE("a ledger that does not exist reads as an empty one and is not made by
     CHECK(must(store.newest_sample(ledger)) == std::nullopt);
     CHECK(must(store.prune_older_than(ledger, at(kNoon))) == 0);
     CHECK(must(store.rate_limit_report(ledger, at(0))).total == 0);
+    CHECK(must(store.rate_limit_event(ledger, "x")) == std::nullopt);
+    CHECK(must(store.activity(ledger, at(0), at(kNoon))).sources.empty());
+    CHECK(must(store.read_marks(ledger)).empty());
+    CHECK(must(store.events_elsewhere(ledger, std::nullopt)).events.empty());
     store.release(ledger);
     CHECK_FALSE(std::filesystem::exists(place_of(store, ledger)));
   });
@@ -366,6 +370,124 @@ TEST_CASE("a rate-limit report counts all events of the window and lists the new
   });
 }
 
+TEST_CASE("recoveries are kept beside the events and counted nowhere") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    AgentTick written = tick({}, {event(kNoon, 1, "throttle", "session-sentinel")});
+    RateLimitEvent recovery = event(kNoon + 9, 1, "throttle-recovered", "session-sentinel");
+    recovery.session_name = "build";
+    recovery.detail = "after 9 ms";
+    written.recoveries = {recovery, event(kNoon - 1, 1, "recovery-reached", "session-sentinel")};
+    must(store.append(ledger, written));
+    must(store.append(ledger, written));
+    const auto report = must(store.rate_limit_report(ledger, at(kNoon)));
+    CHECK(report.total == 1);
+    CHECK(report.events == written.events);
+    REQUIRE(report.by_kind.size() == 1);
+    CHECK(report.by_kind[0].kind == "throttle");
+    CHECK(report.by_kind[0].count == 1);
+    CHECK(report.recoveries == std::vector{recovery});
+    CHECK(must(store.rate_limit_report(ledger, at(0))).recoveries.size() == 2);
+    CHECK(must(store.rate_limit_event(ledger, recovery.id)) == std::nullopt);
+  });
+}
+
+TEST_CASE("one event is found by its id, whatever the id is made of") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    RateLimitEvent odd = event(kNoon, 1);
+    odd.id = "' OR 1 --\n:\xC3\xA9%2F";
+    must(store.append(ledger, tick({}, {odd, event(kNoon, 2)})));
+    CHECK(must(store.rate_limit_event(ledger, odd.id)) == odd);
+    for (const char* unknown : {"", "x", "circuit-breaker", "' OR 1 --", "circuit-breaker:1790000000000:%"}) {
+      CHECK(must(store.rate_limit_event(ledger, unknown)) == std::nullopt);
+    }
+  });
+}
+
+TEST_CASE("marks are read back as they were last written, each source's its own, and a prune leaves them") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    const ReadMark first{1, 2, 3, 4, "memory"};
+    const ReadMark large{~std::uint64_t{0}, ~std::uint64_t{0} - 1, std::uint64_t{1} << 40U, ~std::uint64_t{0}, ""};
+    const ReadMark later{1, 2, 300, 5, std::string(1024, 'f')};
+    AgentTick written = tick({}, {event(kNoon, 1)});
+    written.marks = {{"log", first}, {"other", large}};
+    must(store.append(ledger, written));
+    CHECK(must(store.read_marks(ledger)) == written.marks);
+    written.marks = {{"log", later}};
+    written.prune_samples_before = written.prune_events_before = written.prune_upstream_events_before = at(2 * kNoon);
+    must(store.append(ledger, written));
+    store.release(ledger);
+    CHECK(must(store.read_marks(ledger)) == ReadMarks{{"log", later}, {"other", large}});
+  });
+}
+
+TEST_CASE("events that we recorded and those of the agent's server are pruned apart, samples by neither") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    AgentTick written = tick({sample(kNoon, "a")});
+    for (const std::int64_t ms : {kNoon, kNoon + 1, kNoon + 2}) {
+      written.events.push_back(event(ms, 1, "circuit-open", "circuit-breaker"));
+      written.events.push_back(event(ms, 1, "throttle", "session-sentinel"));
+      written.recoveries.push_back(event(ms, 2, "throttle-recovered", "session-sentinel"));
+    }
+    must(store.append(ledger, written));
+    const auto left = [&] {
+      const auto report = must(store.rate_limit_report(ledger, at(0)));
+      std::map<std::string, int> counts{{"recoveries", static_cast<int>(report.recoveries.size())}};
+      for (const auto& kind : report.by_kind) {
+        counts[kind.source] = static_cast<int>(kind.count);
+      }
+      return counts;
+    };
+    using Counts = std::map<std::string, int>;
+    AgentTick prune;
+    prune.prune_events_before = at(kNoon + 1);
+    must(store.append(ledger, prune));
+    CHECK(left() == Counts{{"circuit-breaker", 3}, {"session-sentinel", 2}, {"recoveries", 2}});
+    prune = {};
+    prune.prune_upstream_events_before = at(kNoon + 2);
+    must(store.append(ledger, prune));
+    CHECK(left() == Counts{{"circuit-breaker", 1}, {"session-sentinel", 2}, {"recoveries", 2}});
+    CHECK(must(store.sample_count(ledger)) == 1);
+  });
+}
+
+TEST_CASE("activity counts each row by the share of its interval that lies in the stretch") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    const auto row = [](std::int64_t ms, std::string source, std::int64_t used_us, std::int64_t interval_ms) {
+      Sample made = sample(ms, std::move(source));
+      made.usage = Usage{Micros{used_us}};
+      made.interval = std::chrono::milliseconds{interval_ms};
+      return made;
+    };
+    Sample foreign = sample(kNoon + 50, "foreign");
+    foreign.usage.reset();
+    foreign.interval.reset();
+    Sample foreign_outside = foreign;
+    foreign_outside.source = "foreign, too late";
+    foreign_outside.ts = at(kNoon + 101);
+    Sample no_length = row(kNoon + 10, "no length", 5, 0);
+    must(store.append(ledger,
+                      tick({row(kNoon, "ended before", 1000, 50), row(kNoon + 50, "half", 1000, 100),
+                            row(kNoon + 100, "half", 2000, 50), row(kNoon + 1000, "around", 10'000, 10'000),
+                            row(kNoon + 150, "began after", 1000, 50), foreign, foreign_outside, no_length,
+                            row(kNoon + 600'101, "too far", 1000, 700'000),
+                            row(kNoon + 599'999, "just near enough", 700'000, 700'000)},
+                           {event(kNoon, 1), event(kNoon + 1, 1), event(kNoon + 100, 1), event(kNoon + 101, 1)})));
+    const auto activity = must(store.activity(ledger, at(kNoon), at(kNoon + 100)));
+    std::map<std::string, std::tuple<std::int64_t, std::int64_t>> got;  // -1: not known
+    for (const auto& source : activity.sources) {
+      got[source.source] = {source.usage ? source.usage->micros().count() : -1, source.measured.count()};
+    }
+    CHECK(got == std::map<std::string, std::tuple<std::int64_t, std::int64_t>>{{"half", {2500, 100'000}},
+                                                                               {"around", {100, 100'000}},
+                                                                               {"just near enough", {100, 100'000}},
+                                                                               {"foreign", {-1, 0}},
+                                                                               {"no length", {-1, 0}}});
+    CHECK(activity.events == std::vector{event(kNoon + 100, 1), event(kNoon + 1, 1)});
+    CHECK(must(store.activity(ledger, at(kNoon + 100), at(kNoon + 100))).events.empty());
+    CHECK(must(store.activity(ledger, at(kNoon + 100), at(kNoon))).sources.empty());
+  });
+}
+
 TEST_CASE("agents with one name keep ledgers apart") {
   for (const Backend& backend : backends()) {
     for (const LedgerLocation location : kLocations) {
@@ -518,6 +640,17 @@ void compare(LedgerStore& store, LedgerStore& oracle, const LedgerKey& ledger, W
   const RateLimitReport report = must(store.rate_limit_report(ledger, since));
   const RateLimitReport expected_report = must(oracle.rate_limit_report(ledger, since));
   CHECK(report.events == expected_report.events);
+  CHECK(report.recoveries == expected_report.recoveries);
+  CHECK(must(store.read_marks(ledger)) == must(oracle.read_marks(ledger)));
+  const Activity activity = must(store.activity(ledger, since, since + std::chrono::milliseconds{20}));
+  const Activity expected_activity = must(oracle.activity(ledger, since, since + std::chrono::milliseconds{20}));
+  CHECK(activity.events == expected_activity.events);
+  REQUIRE(activity.sources.size() == expected_activity.sources.size());
+  for (std::size_t index = 0; index < activity.sources.size(); ++index) {
+    const SourceActivity& got = activity.sources[index];
+    const SourceActivity& wanted = expected_activity.sources[index];
+    CHECK(std::tie(got.source, got.usage, got.measured) == std::tie(wanted.source, wanted.usage, wanted.measured));
+  }
   CHECK(report.total == expected_report.total);
   REQUIRE(report.by_kind.size() == expected_report.by_kind.size());
   for (std::size_t index = 0; index < report.by_kind.size(); ++index) {
@@ -576,6 +709,14 @@ class RandomLife {
     }
     if (number(0, 9) == 0) {
       made.prune_samples_before = at(kNoon + number(0, 20));
+      made.prune_events_before = at(kNoon + number(0, 20));
+    }
+    if (number(0, 9) == 0) {
+      made.prune_upstream_events_before = at(kNoon + number(0, 20));
+    }
+    if (number(0, 3) == 0) {
+      made.recoveries.push_back(an_event());
+      made.marks[source()] = {1, 2, static_cast<std::uint64_t>(number(0, 1 << 20)), 3, source()};
     }
     return made;
   }

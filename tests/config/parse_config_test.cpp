@@ -138,6 +138,8 @@ storage:
   location: agent
   directory: /var/ledgers
   retention: 30d
+  event_retention: 60d
+  upstream_event_retention: 1d
 log:
   level: "debug"
 )");
@@ -161,8 +163,12 @@ log:
                        .tmux = "~/bin/tmux",
                        .timeout = 500ms,
                        .heap = false};
-  expected.storage = {
-      .backend = "memory", .location = LedgerLocation::agent, .directory = "/var/ledgers", .retention = 720h};
+  expected.storage = {.backend = "memory",
+                      .location = LedgerLocation::agent,
+                      .directory = "/var/ledgers",
+                      .retention = 720h,
+                      .event_retention = 1440h,
+                      .upstream_event_retention = 24h};
   expected.http = {.enabled = false,
                    .listen = {"[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"},
                    .operator_token_file = "~/operator",

@@ -40,6 +40,14 @@ class FakeStore final : public LedgerStore {
   Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return std::optional<WallTime>{}; }
   Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return 0; }
   Result<RateLimitReport> rate_limit_report(const LedgerKey&, WallTime) override { return RateLimitReport{}; }
+  Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey&, const std::string&) override {
+    return std::optional<RateLimitEvent>{};
+  }
+  Result<Activity> activity(const LedgerKey&, WallTime, WallTime) override { return Activity{}; }
+  Result<ReadMarks> read_marks(const LedgerKey&) override { return ReadMarks{}; }
+  Result<EventsElsewhere> events_elsewhere(const LedgerKey&, const std::optional<ReadMark>&) override {
+    return EventsElsewhere{};
+  }
   [[nodiscard]] LedgerStanding standing(const LedgerKey& ledger, WallTime /*now*/) override {
     LedgerStanding made = standings[ledger.agent.id];
     made.place = "fake:" + ledger.agent.id;

@@ -108,16 +108,61 @@ TEST_CASE("the schema that we make is upstream's, table by table and index by in
   upstream.run(kUpstreamSchema);
   const std::string indexes =
       "SELECT m.name, m.tbl_name, i.name FROM sqlite_master m, pragma_index_info(m.name) i WHERE m.type = 'index'"
-      " AND m.name NOT LIKE 'fleetledger%' ORDER BY m.name, i.seqno";
+      " AND m.name NOT LIKE 'fleetledger%' AND m.tbl_name NOT LIKE 'fleetledger%' ORDER BY m.name, i.seqno";
   CHECK(ours.rows(indexes) == upstream.rows(indexes));
   const std::string columns =
       "SELECT m.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk FROM sqlite_master m,"
-      " pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name NOT LIKE 'fl\\_%' ESCAPE '\\' ORDER BY m.name,"
+      " pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'fleetledger%' AND c.name NOT LIKE "
+      "'fl\\_%' ESCAPE '\\' ORDER BY m.name,"
       " c.cid";
   CHECK(ours.rows(columns) == upstream.rows(columns));
   CHECK(ours.rows("SELECT type, \"notnull\", dflt_value FROM pragma_table_info('resource_samples')"
                   " WHERE name LIKE 'fl\\_%' ESCAPE '\\'") ==
         std::vector<std::vector<std::string>>(3, {"INTEGER", "0", "NULL"}));
+}
+
+TEST_CASE("the agent's own ledger beside a central one gives each event once, in parts, and is only read") {
+  const Host host;
+  const LedgerKey own = agent_with_ledger(host, kUpstreamRows);
+  const LedgerKey central{own.agent, LedgerLocation::central};
+  const auto store = host.store();
+  CHECK_FALSE(must(store->events_elsewhere(own, std::nullopt)).apart);
+  PlainDatabase upstream(place_of(*store, own));
+  const auto add = [&upstream](int from, int to) {
+    upstream.run("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(from) +
+                 " UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(to) +
+                 ") INSERT INTO rate_limit_events (id, ts, kind, source)"
+                 " SELECT 'circuit-breaker:' || i || ':0', i, 'circuit-open', 'circuit-breaker' FROM n");
+  };
+  std::optional<ReadMark> mark;
+  const auto copy = [&] {
+    std::size_t copied = 0;
+    for (bool more = true; more;) {
+      const auto found = must(store->events_elsewhere(central, mark));
+      CHECK(found.apart);
+      AgentTick tick;
+      tick.events = found.events;
+      mark = tick.marks["agent-ledger"] = found.mark;
+      must(store->append(central, tick));
+      copied += found.events.size();
+      more = found.more;
+    }
+    return copied;
+  };
+  CHECK(copy() == 1);
+  CHECK(copy() == 0);
+  add(1, 2500);
+  CHECK(copy() == 2500);
+  upstream.run("INSERT INTO rate_limit_events (id, ts, kind, source) VALUES ('text', 'no time', 'quota', 'x')");
+  CHECK(copy() == 0);
+  CHECK(must(store->rate_limit_report(central, at(0))).total == 2501);
+  upstream.run("DELETE FROM rate_limit_events; VACUUM");
+  add(3000, 3009);
+  CHECK(copy() == 10);
+  CHECK(must(store->rate_limit_report(central, at(0))).total == 2511);
+  CHECK(must(store->read_marks(central)).at("agent-ledger") == mark);
+  CHECK(upstream.value("SELECT count(*) FROM sqlite_master WHERE name LIKE 'fleetledger%'") == "0");
+  CHECK(upstream.value("SELECT count(*) FROM pragma_table_info('resource_samples')") == "6");
 }
 
 TEST_CASE("a ledger from before upstream took samples holds events and no samples") {

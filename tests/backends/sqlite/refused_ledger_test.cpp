@@ -77,6 +77,11 @@ TEST_CASE("what is no ledger is refused with a reason and becomes one once it is
       {"a trigger on events", "has a trigger",
        database(std::string(kUpstreamSchema) +
                 "CREATE TRIGGER t BEFORE INSERT ON rate_limit_events BEGIN SELECT 1; END")},
+      {"a view in place of a table of ours", "not a plain table (view)",
+       database("CREATE VIEW fleetledger_read_marks AS SELECT 1 AS source")},
+      {"a trigger on a table of ours", "has a trigger",
+       database("CREATE TABLE fleetledger_recoveries (id TEXT PRIMARY KEY, ts);"
+                "CREATE TRIGGER t AFTER INSERT ON fleetledger_recoveries BEGIN SELECT 1; END")},
       {"a table of another kind", "lacks a column", database("CREATE TABLE resource_samples (ts, source)")},
   };
   for (const Obstacle& obstacle : obstacles) {

@@ -131,13 +131,16 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
   PlainDatabase database(place_of(*store, ledger));
   for (const std::string& statement :
        {std::string(sql::kTaken), std::string(sql::kPrune), std::string(sql::kNewest), std::string(sql::kNextSource),
-        std::string(sql::kEventKinds), std::string(sql::kEvents), sql::samples(true), sql::samples_of_source(true),
-        sql::source_window(true), sql::trend_rows(true)}) {
+        std::string(sql::kEventKinds), std::string(sql::kEvents), std::string(sql::kEvent),
+        std::string(sql::kEventsFromRow), std::string(sql::kRecoveries), std::string(sql::kPruneEvents),
+        std::string(sql::kPruneUpstreamEvents), std::string(sql::kPruneRecoveries), sql::activity_rows(true),
+        sql::samples(true), sql::samples_of_source(true), sql::source_window(true), sql::trend_rows(true)}) {
     INFO(statement);
     bool searches = false;
     for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + statement)) {
       INFO(row.at(3));
-      CHECK_THAT(row.at(3), !Contains("SCAN resource_samples") && !Contains("SCAN rate_limit_events"));
+      CHECK_THAT(row.at(3), !Contains("SCAN resource_samples") && !Contains("SCAN rate_limit_events") &&
+                                !Contains("SCAN fleetledger_recoveries"));
       searches = searches || row.at(3).find("SEARCH") != std::string::npos;
     }
     CHECK(searches);

@@ -30,6 +30,14 @@ class BrokenStore final : public LedgerStore {
   Result<std::optional<WallTime>> newest_sample(const LedgerKey&) override { return fail(error_); }
   Result<std::int64_t> prune_older_than(const LedgerKey&, WallTime) override { return fail(error_); }
   Result<RateLimitReport> rate_limit_report(const LedgerKey&, WallTime) override { return fail(error_); }
+  Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey&, const std::string&) override {
+    return fail(error_);
+  }
+  Result<Activity> activity(const LedgerKey&, WallTime, WallTime) override { return fail(error_); }
+  Result<ReadMarks> read_marks(const LedgerKey&) override { return fail(error_); }
+  Result<EventsElsewhere> events_elsewhere(const LedgerKey&, const std::optional<ReadMark>&) override {
+    return fail(error_);
+  }
   [[nodiscard]] LedgerStanding standing(const LedgerKey&, WallTime) override { return {.place = "broken"}; }
   void release(const LedgerKey&) override {}
 
