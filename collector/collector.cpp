@@ -188,7 +188,7 @@ void Collector::State::ask_heaps() {
       }
     }
   }
-  heaps.ask(std::move(candidates));
+  heaps.ask(candidates);
 }
 
 /// Between two rows of this agent.

@@ -78,15 +78,15 @@ Heaps::Heaps(Ask ask, Runtime runtime, const Clock& clock)
 
 Heaps::~Heaps() { state_->closed = true; }
 
-void Heaps::ask(std::vector<Candidate> candidates) {
+void Heaps::ask(const std::vector<Candidate>& candidates) {
   std::map<std::string, State::Entry> entries;
-  for (auto& [question, due] : candidates) {
+  for (const auto& [question, due] : candidates) {
     auto& entry = entries[question.agent];
     if (const auto known = state_->entries.find(question.agent);
         known != state_->entries.end() && known->second.question == question) {
       entry = std::move(known->second);
     }
-    entry.question = std::move(question);
+    entry.question = question;
     if (!due || entry.asking) {
       continue;
     }

@@ -33,7 +33,7 @@ class Heaps {
     bool due = false;  ///< to be asked now
   };
   /// All agents that can be asked; what is known of others is forgotten. Returns at once.
-  void ask(std::vector<Candidate> candidates);
+  void ask(const std::vector<Candidate>& candidates);
 
   /// What this server of this agent has answered last, if that came after `since`.
   [[nodiscard]] std::optional<Bytes> newest(const std::string& agent, const ProcessKey& server,

@@ -44,12 +44,12 @@ class Top {
     runtime_.runtime().in_pool([answer, setup = setup_] { *answer = ask_running_collector(setup, "/fleet/now"); },
                                [this, answer, alive = std::weak_ptr(alive_)] {
                                  if (!alive.expired()) {
-                                   take_answer(std::move(*answer));
+                                   take_answer(*answer);
                                  }
                                });
   }
 
-  void take_answer(Result<std::string> answer) {
+  void take_answer(const Result<std::string>& answer) {
     if (!answer) {
       return look(answer.error().text);
     }
@@ -62,7 +62,7 @@ class Top {
     }
     looks_.reset();  // a baseline of long ago would make an average of the next look
     origin_ = {.collector = true, .why = "", .age = {}};
-    take_numbers(std::move(*answer), std::move(*numbers));
+    take_numbers(*answer, std::move(*numbers));
   }
 
   void look(std::string why) {
@@ -77,7 +77,7 @@ class Top {
       if (!state) {
         return give_up(state.error());
       }
-      auto text = fleet_now_json(*state);
+      const auto text = fleet_now_json(*state);
       auto numbers = JsonDocument::parse(text);
       if (!numbers) {
         return give_up(numbers.error());
@@ -86,7 +86,7 @@ class Top {
         return runtime_.runtime().after(arguments_.interval, [this, why] { look(why); });
       }
       origin_ = {.collector = false, .why = why, .age = {}};
-      take_numbers(std::move(text), std::move(*numbers));
+      take_numbers(text, std::move(*numbers));
     });
   }
 
@@ -99,7 +99,7 @@ class Top {
     again();
   }
 
-  void take_numbers(std::string text, JsonDocument numbers) {
+  void take_numbers(const std::string& text, JsonDocument numbers) {
     failure_.reset();
     numbers_ = std::move(numbers);
     if (arguments_.once) {

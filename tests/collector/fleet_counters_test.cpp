@@ -158,7 +158,7 @@ TEST_CASE("the parts of the host add up to what it was busy, and none falls wher
 }
 
 TEST_CASE("a thousand sessions that came and went leave nothing, and no more than asked for are ever counted") {
-  for (const std::size_t most : {0, 3}) {
+  for (const std::size_t most : {std::size_t{0}, std::size_t{3}}) {
     Host host(most);
     host.add("a");
     host.adopt();

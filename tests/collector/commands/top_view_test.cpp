@@ -193,8 +193,8 @@ TEST_CASE("no foreign name reaches the terminal with a character that moves, col
     int marks = 0;
     for (const auto& line : fleet.lines({}, origin)) {
       INFO(line);
-      for (const unsigned char c : line) {
-        CHECK(c >= 0x20);
+      for (const char c : line) {
+        CHECK(static_cast<unsigned char>(c) >= 0x20);
         CHECK(c != 0x7F);
         marks += c == '?' ? 1 : 0;
       }
