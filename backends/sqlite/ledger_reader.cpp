@@ -369,7 +369,8 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
     auto answer = read_once<Answer>(**path, access, limit, read);
     const LedgerRest after = look_at_ledger(**path);
     const bool alone = access != Access::read;
-    if (alone ? after == before : answer || !(after.no_journal || after.left)) {
+    const bool held = !answer && answer.error().kind == Error::Kind::busy;  // who holds it may be writing
+    if (alone ? after == before : answer || held || !(after.no_journal || after.left)) {
       return answer;
     }
     read_failed = !alone;
