@@ -117,14 +117,14 @@ store() {
 
 http() {
   local root=$work/http names=() number address=''
-  echo "Ten agents with five idle sessions each and a tick a second, and 64 clients ..."
+  echo "Ten agents with five idle sessions each and a tick every 5 s, and 64 clients ..."
   for number in 0 1 2 3 4 5 6 7 8 9; do names+=("agent$number"); done
   start_fleet "$root" --agents 10 --sessions 5 --loads idle --names "$(IFS=, && echo "${names[*]}")" || return 1
   "$judge" fill --agent "$root/home/.instar/agents/agent0" || return 1
   {
     printf 'http: {listen: ["127.0.0.1:0"], operator_token_file: "%s"}\n' "$root.token"
     printf 'log: {level: info}\ndiscovery:\n  overrides:\n'
-    printf '    %s: {sample_interval: 1s, idle_sample_interval: 1s}\n' "${names[@]}"
+    printf '    %s: {sample_interval: 5s, idle_sample_interval: 5s}\n' "${names[@]}"
   } >"$root.yaml"
   FLEETLEDGER_LOG_LEVEL=info setpriv --pdeathsig TERM \
     "$fleetledger" run --home "$root/home" --config "$root.yaml" 2>"$root.log" &
@@ -133,7 +133,7 @@ http() {
     kill -0 "${children[-1]}" 2>/dev/null || { cat "$root.log" >&2; return 1; }
     sleep 0.1
   done
-  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --json "$root.json" || return 1
+  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --seconds 20 --json "$root.json" || return 1
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 

@@ -22,7 +22,8 @@ constexpr double kMostOfAppend = 1.5;
 constexpr std::chrono::minutes kStep{1};
 
 std::string source_name(int number) {
-  return number == 0 ? std::string(kAggregateSource) : fmt::format("session:{:08x}", number * 2654435761U);
+  return number == 0 ? std::string(kAggregateSource)
+                     : fmt::format("session:{:08x}", static_cast<unsigned>(number) * 2654435761U);
 }
 
 AgentTick made_tick(WallTime ts) {

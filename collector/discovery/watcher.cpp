@@ -28,6 +28,7 @@ class Watcher::Impl {
 
   void watch(const std::vector<WatchedFolder>& folders) {
     std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
+    std::vector<std::string> started;
     remark_.reset();
     for (const WatchedFolder& folder : folders) {
       if (kept.size() == most_) {
@@ -37,10 +38,14 @@ class Watcher::Impl {
       if (const auto known = watches_.find(folder); known != watches_.end() && !known->second->lost) {
         kept.insert(watches_.extract(known));
       } else if (!remark_) {
-        if (auto watch = start(folder)) kept.emplace(folder, std::move(watch));
+        if (auto watch = start(folder)) {
+          kept.emplace(folder, std::move(watch));
+          started.push_back(folder.path);
+        }
       }
     }
     watches_ = std::move(kept);
+    for (const auto& folder : started) changed_(folder);
   }
 
   [[nodiscard]] std::size_t watching() const {

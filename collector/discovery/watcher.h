@@ -18,7 +18,8 @@ namespace fleetledger {
 /// All on the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
 class Watcher {
  public:
-  /// Called with the path of the folder, as it was handed in; often several times for one change.
+  /// Called with the path of the folder, as it was handed in; often several times for one change. Also for each folder
+  /// that watch() begins to watch, before it returns: what changed since the folder was read is told by nobody else.
   using Changed = std::function<void(const std::string& folder)>;
 
   static constexpr std::size_t kMostFolders = 4'096;

@@ -118,6 +118,7 @@ TEST_CASE("without a collector explain looks for itself, and says that it knows 
   host.register_agents({agent.entry()});
   const LeftBehind orphan(host, agent);
   const auto text = host.run({"explain", std::to_string(agent.server.pid())});
+  INFO(text.output << text.errors);
   CHECK(text.code == 0);
   CHECK(text.output.find("(sleep): agent-server of agent echo-") != std::string::npos);
   CHECK(text.output.find("(sleep) is the server of the agent: the registry names its pid\n") != std::string::npos);

@@ -81,11 +81,20 @@ Program::Program(const std::vector<std::string>& command, const std::vector<std:
   const auto arguments = pointers(command);
   const auto variables = pointers(environment);
   const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) {
-    throw std::runtime_error("cannot fork");
+  int begun[2] = {-1, -1};  // ends when the child has become the program
+  if (::pipe2(begun, O_CLOEXEC) != 0) {
+    throw std::runtime_error("cannot make a pipe");
   }
-  if (pid_ > 0) {
+  pid_ = ::fork();
+  if (pid_ != 0) {
+    ::close(begun[1]);
+    char none = 0;
+    while (pid_ > 0 && ::read(begun[0], &none, 1) < 0 && errno == EINTR) {
+    }
+    ::close(begun[0]);
+    if (pid_ < 0) {
+      throw std::runtime_error("cannot fork");
+    }
     return;
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -93,7 +102,7 @@ Program::Program(const std::vector<std::string>& command, const std::vector<std:
   ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
   ::dup2(open_output(output_), STDOUT_FILENO);
   ::dup2(open_output(output_ + ".err"), STDERR_FILENO);
-  if (::getppid() == parent && ::close_range(STDERR_FILENO + 1, ~0U, 0) == 0) {
+  if (::getppid() == parent && ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
     ::execve(arguments.front(), arguments.data(), variables.data());
   }
   ::_exit(127);

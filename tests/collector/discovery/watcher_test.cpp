@@ -35,6 +35,12 @@ class WatcherTest {
 
   Watcher& watcher() { return *watcher_; }
 
+  /// Watches, and forgets what is told at once of folders that are new to it.
+  void watch(const std::vector<WatchedFolder>& folders) {
+    watcher_->watch(folders);
+    changed.clear();
+  }
+
   /// Runs until this folder is told; what was told until then, which is then forgotten.
   std::multiset<std::string> wait_for(const std::string& path) {
     while (changed.count(path) == 0) uv_run(&loop_, UV_RUN_ONCE);
@@ -61,7 +67,7 @@ TEST_CASE("a registry replaced by a rename, a config and a session rewritten in 
   const std::string sessions = test.make_folder("sessions");
   write_file(home + "/config.json", "{}");
   write_file(sessions + "/a.json", "{}");
-  test.watcher().watch({{home, false}, {sessions, true}});
+  test.watch({{home, false}, {sessions, true}});
   CHECK(test.watcher().watching() == 2);
   CHECK_FALSE(test.watcher().remark());
 
@@ -84,12 +90,22 @@ TEST_CASE("a registry replaced by a rename, a config and a session rewritten in 
   test.wait_for(sessions);
 }
 
+TEST_CASE("what changed in a folder before it was watched is told, once") {
+  WatcherTest test;
+  const std::string one = test.make_folder("one");
+  const std::string two = test.make_folder("two");
+  test.watcher().watch({{one, true}, {test.folder / "missing", true}});
+  CHECK(test.changed == std::multiset<std::string>{one});
+  test.watcher().watch({{one, true}, {two, true}});
+  CHECK(test.changed == std::multiset<std::string>{one, two});
+}
+
 TEST_CASE("other files in a watched folder are not told") {
   WatcherTest test;
   const std::string home = test.make_folder("home");
   const std::string sessions = test.make_folder("sessions");
   const std::string last = test.make_folder("last");
-  test.watcher().watch({{home, false}, {sessions, true}, {last, true}});
+  test.watch({{home, false}, {sessions, true}, {last, true}});
   write_file(home + "/noise.json", "{}");
   write_file(sessions + "/noise.txt", "{}");
   std::filesystem::create_directory(home + "/server-data");
@@ -102,11 +118,11 @@ TEST_CASE("other files in a watched folder are not told") {
 TEST_CASE("a folder that appears later is watched from the next call on") {
   WatcherTest test;
   const std::vector<WatchedFolder> folders{{test.folder / "late", true}};
-  test.watcher().watch(folders);
+  test.watch(folders);
   CHECK(test.watcher().watching() == 0);
   CHECK_FALSE(test.watcher().remark());
   const std::string late = test.make_folder("late");
-  test.watcher().watch(folders);
+  test.watch(folders);
   CHECK(test.watcher().watching() == 1);
   write_file(late + "/a.json", "{}");
   test.wait_for(late);
@@ -116,13 +132,13 @@ TEST_CASE("a folder that was removed and made again is told and watched again") 
   WatcherTest test;
   const std::string path = test.make_folder("sessions");
   const std::vector<WatchedFolder> folders{{path, true}};
-  test.watcher().watch(folders);
+  test.watch(folders);
   std::filesystem::remove_all(path);
   test.wait_for(path);
   test.drain();
   CHECK(test.watcher().watching() == 0);
   test.make_folder("sessions");
-  test.watcher().watch(folders);
+  test.watch(folders);
   CHECK(test.watcher().watching() == 1);
   test.changed.clear();
   write_file(path + "/a.json", "{}");
@@ -133,8 +149,8 @@ TEST_CASE("a folder that is no longer handed in is no longer watched") {
   WatcherTest test;
   const std::string one = test.make_folder("one");
   const std::string two = test.make_folder("two");
-  test.watcher().watch({{one, true}, {two, true}});
-  test.watcher().watch({{two, true}});
+  test.watch({{one, true}, {two, true}});
+  test.watch({{two, true}});
   CHECK(test.watcher().watching() == 1);
   write_file(one + "/a.json", "{}");
   write_file(two + "/a.json", "{}");
@@ -145,11 +161,11 @@ TEST_CASE("more folders than allowed are left to the looks, and a remark says so
   WatcherTest test(2);
   std::vector<WatchedFolder> folders;
   for (const char* name : {"a", "b", "c"}) folders.push_back({test.make_folder(name), true});
-  test.watcher().watch(folders);
+  test.watch(folders);
   CHECK(test.watcher().watching() == 2);
   REQUIRE(test.watcher().remark());
   CHECK_THAT(*test.watcher().remark(), Catch::Contains("more than 2 folders"));
   folders.pop_back();
-  test.watcher().watch(folders);
+  test.watch(folders);
   CHECK_FALSE(test.watcher().remark());
 }
