@@ -107,7 +107,7 @@ TEST_CASE("a host full of new processes is read in parts") {
     host.push_back({.pid = pid, .parent = 1});
   }
   std::vector<Pid> all;
-  for (const std::size_t expected : {200, 200, 100, 0}) {
+  for (const std::size_t expected : {200U, 200U, 100U, 0U}) {
     const auto part = looks.to_read(host);
     CHECK(part.size() == expected);
     all.insert(all.end(), part.begin(), part.end());
