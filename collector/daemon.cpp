@@ -149,7 +149,7 @@ Result<void> Daemon::start_serving() {
     return fail(service.error());
   }
   service_ = std::move(*service);
-  return {};
+  return options_.listening ? options_.listening(service_->bound_sockets()) : Result<void>{};
 }
 
 Result<void> Daemon::start() {

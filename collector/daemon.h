@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "collector/discovery/discovery.h"
@@ -27,11 +28,13 @@ struct Places {
 struct DaemonOptions {
   Config config;
   Places places;
-  std::optional<Micros> interval;                  ///< one period for all agents (foreground sampling)
-  std::optional<std::uint64_t> stop_after;         ///< so many ticks after the baseline
-  bool record = true;                              ///< false: nothing is written
-  std::string version;                             ///< of the program, for /metrics
-  bool serve = false;                              ///< over HTTP, if the configuration says so too
+  std::optional<Micros> interval;           ///< one period for all agents (foreground sampling)
+  std::optional<std::uint64_t> stop_after;  ///< so many ticks after the baseline
+  bool record = true;                       ///< false: nothing is written
+  std::string version;                      ///< of the program, for /metrics
+  bool serve = false;                       ///< over HTTP, if the configuration says so too
+  /// Told before the first look which sockets it listens at; an Error ends it. May be empty.
+  std::function<Result<void>(std::span<const std::uint64_t> listeners)> listening;
   std::function<void(const TickReport&)> on_tick;  ///< each tick, the baseline (number 0) included
   /// Reads the configuration again, on SIGHUP; an Error leaves the old one in force.
   std::function<Result<Config>()> reload;

@@ -160,6 +160,7 @@ class Service::Impl {
   }
 
   StoreReads& reads() { return reads_; }
+  [[nodiscard]] std::vector<std::uint64_t> bound_sockets() const { return server_->bound_sockets(); }
 
   void stop(std::function<void()> done) {
     server_.reset();
@@ -184,6 +185,7 @@ class Service::Impl {
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Service::~Service() = default;
+std::vector<std::uint64_t> Service::bound_sockets() const { return impl_->bound_sockets(); }
 void Service::tick_begins() { impl_->reads().hold(); }
 void Service::tick_is_over() { impl_->reads().go_on(); }
 void Service::stop(std::function<void()> done) { impl_->stop(std::move(done)); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -60,6 +61,9 @@ class Service {
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
+
+  /// See HttpServer::bound_sockets.
+  [[nodiscard]] std::vector<std::uint64_t> bound_sockets() const;
 
   /// A tick begins, or is over: see StoreReads::hold.
   void tick_begins();

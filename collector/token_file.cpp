@@ -34,11 +34,10 @@ class File {
   int descriptor_;
 };
 
-Result<Secret> make_token(const std::string& named, const std::string& path) {
-  const auto doing = "make " + named + ": ";
+std::string random_token() {
   std::array<unsigned char, kRandomBytes> random{};
   if (getentropy(random.data(), random.size()) != 0) {
-    return fail(doing + reason());
+    return {};
   }
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string token;
@@ -46,17 +45,52 @@ Result<Secret> make_token(const std::string& named, const std::string& path) {
     token += kDigits[byte >> 4U];
     token += kDigits[byte & 0xFU];
   }
+  return token;
+}
+
+/// Writes a new file of mode 0600, through to the disk; empty, or why not. What a killed process left there goes.
+std::string write_new(const std::string& path, const std::string& text) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return reason();
+  }
   const File file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | kFlags, 0600));
-  if (file.get() < 0) {
+  if (file.get() < 0 || fchmod(file.get(), 0600) != 0) {
+    return reason();
+  }
+  const auto written = write(file.get(), text.data(), text.size());
+  if (written >= 0 && written != static_cast<ssize_t>(text.size())) {
+    return "the disk is full";
+  }
+  return written < 0 || fsync(file.get()) != 0 ? reason() : std::string();
+}
+
+void sync_folder_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const auto folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const File file(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (file.get() >= 0) {
+    fsync(file.get());
+  }
+}
+
+/// Gets its name only once it is whole: whoever is killed on the way leaves no file, or the finished one, and at most a
+/// further one beside it that nobody reads.
+Result<Secret> make_token(const std::string& named, const std::string& path) {
+  const auto doing = "make " + named + ": ";
+  auto token = random_token();
+  if (token.empty()) {
     return fail(doing + reason());
   }
-  const auto line = token + "\n";
-  if (fchmod(file.get(), 0600) != 0 ||
-      write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) || fsync(file.get()) != 0) {
-    const auto why = reason();
-    unlink(path.c_str());
+  const auto unfinished = path + ".new";
+  auto why = write_new(unfinished, token + "\n");
+  if (why.empty() && link(unfinished.c_str(), path.c_str()) != 0) {  // unlike rename(2) it replaces nothing
+    why = reason();
+  }
+  unlink(unfinished.c_str());
+  if (!why.empty()) {
     return fail(doing + why);
   }
+  sync_folder_of(path);
   return Secret(std::move(token));
 }
 

@@ -19,7 +19,8 @@ struct FileToken {
 /// characters. The error names the file and what it is ("the operator's token"), and never what is in it.
 [[nodiscard]] Result<std::optional<Secret>> read_token_file(const std::string& path, std::string_view what);
 
-/// The same; makes the file, with 256 random bits as hexadecimal digits, if there is none. Its folder exists.
+/// The same; makes the file, with 256 random bits as hexadecimal digits, if there is none. Its folder exists. Whenever
+/// that is broken off, there is no file or a whole one; `path` + ".new" is ours too, and may be left behind.
 [[nodiscard]] Result<FileToken> open_token_file(const std::string& path, std::string_view what);
 
 }  // namespace fleetledger

@@ -22,6 +22,9 @@ int meter(const Setup& setup, DaemonOptions options) {
     }
     lock.emplace(std::move(*taken));
   }
+  if (lock) {
+    options.listening = [&lock](std::span<const std::uint64_t> listeners) { return lock->note(listeners); };
+  }
   const auto store = open_configured_store(setup);
   if (!store) {
     return kExitFailed;

@@ -32,6 +32,14 @@ Result<std::string> ask_running_collector(const Setup& setup, const std::string&
   if (!holder) {
     return fail("no collector runs");
   }
+  // Nobody may look at the collector's descriptors, so it says itself which sockets are its own, in a file of its
+  // user's; that it is alive is proven by its start.
+  const auto prove = [&](const std::string& address) -> Result<void> {
+    if (!is_still(holder->process, Micros{0})) {
+      return fail("who listens there is another process");
+    }
+    return prove_listener(address, holder->listeners);
+  };
   const auto token = read_token_file(http.operator_token_file, "the operator's token");
   if (!token) {
     return fail(token.error());
@@ -41,14 +49,23 @@ Result<std::string> ask_running_collector(const Setup& setup, const std::string&
   }
   Error why;
   for (const auto& address : http.listen) {
-    const auto answer = http_get({.address = reachable(address),
-                                  .target = target,
-                                  .headers = {{"Authorization", "Bearer " + (*token)->reveal()}},
-                                  .largest_body = kLargestAnswer,
-                                  .time_limit = kTimeLimit,
-                                  .before_sending = [&](int socket, MonotonicTime deadline) {
-                                    return prove_peer_owner(socket, *holder, deadline);
-                                  }});
+    const bool tcp = !address.starts_with("unix:");
+    if (const auto proven = tcp ? prove(address) : Result<void>{}; !proven) {
+      why = {address + ": " + proven.error().text, proven.error().kind};
+      if (why.kind != Error::Kind::unavailable) {
+        break;
+      }
+      continue;
+    }
+    const auto answer =
+        http_get({.address = reachable(address),
+                  .target = target,
+                  .headers = {{"Authorization", "Bearer " + (*token)->reveal()}},
+                  .largest_body = kLargestAnswer,
+                  .time_limit = kTimeLimit,
+                  .before_sending = [&](int socket, MonotonicTime deadline) {
+                    return tcp ? prove(address) : prove_peer_owner(socket, holder->process.pid, deadline);
+                  }});
     if (answer && answer->status == 200) {
       return answer->body;
     }

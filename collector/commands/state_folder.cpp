@@ -2,14 +2,16 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <sstream>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
+
+#include "collector/sources/peer_owner.h"
 
 namespace fleetledger {
 namespace {
@@ -74,6 +76,10 @@ Result<WriterLock> WriterLock::take(const std::string& folder) {
     return fail(doing + reason());
   }
   WriterLock lock(file);
+  struct stat found {};
+  if (fstat(file, &found) != 0 || !S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
+    return fail(doing + "it is no regular file of ours");
+  }
   if (flock(file, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) {
       return fail(doing + reason());
@@ -82,23 +88,46 @@ Result<WriterLock> WriterLock::take(const std::string& folder) {
     return fail(doing + "another fleetledger of this user runs already (pid " + (pid.empty() ? "unknown" : pid) + ")",
                 Error::Kind::busy);
   }
-  const auto pid = std::to_string(getpid()) + "\n";
-  if (ftruncate(file, 0) != 0 || pwrite(file, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return fail(doing + reason());
+  if (const auto noted = lock.note({}); !noted) {
+    return fail(doing + noted.error().text);
   }
   return lock;
 }
 
-std::optional<Pid> last_lock_holder(const std::string& folder) {
+Result<void> WriterLock::note(std::span<const std::uint64_t> listeners) {
+  const auto self = running_process(getpid());
+  auto text =
+      std::to_string(getpid()) + "\n" + std::to_string(self ? self->start.time_since_epoch().count() : 0) + "\n";
+  for (const auto inode : listeners) {
+    text += std::to_string(inode) + "\n";
+  }
+  if (ftruncate(file_, 0) != 0 || pwrite(file_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    return fail(reason());
+  }
+  return {};
+}
+
+std::optional<LockHolder> last_lock_holder(const std::string& folder) {
   const int file = open(lock_file(folder).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
     return std::nullopt;
   }
-  const auto digits = read_pid(file);
+  struct stat found {};
+  std::array<char, 4096> buffer{};
+  const bool ours = fstat(file, &found) == 0 && S_ISREG(found.st_mode) && found.st_uid == geteuid();
+  const auto size = ours ? pread(file, buffer.data(), buffer.size(), 0) : 0;
   close(file);
-  Pid pid = 0;
-  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
-  return read.ec == std::errc() && pid > 0 ? std::optional{pid} : std::nullopt;
+  std::istringstream text(std::string(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0));
+  LockHolder holder;
+  std::int64_t start = 0;
+  if (!(text >> holder.process.pid >> start) || holder.process.pid <= 0) {
+    return std::nullopt;
+  }
+  holder.process.start = BootTime{Micros{start}};
+  for (std::uint64_t inode = 0; text >> inode;) {
+    holder.listeners.push_back(inode);
+  }
+  return holder;
 }
 
 WriterLock& WriterLock::operator=(WriterLock&& other) noexcept {

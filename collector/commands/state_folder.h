@@ -1,9 +1,11 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/process.h"
 #include "core/result.h"
@@ -14,8 +16,15 @@ namespace fleetledger {
 /// somebody else's.
 [[nodiscard]] Result<void> make_state_folder(const std::string& folder);
 
-/// The process that took the writer's lock last, whether it runs or not. Nothing if there was none.
-[[nodiscard]] std::optional<Pid> last_lock_holder(const std::string& folder);
+/// Who took the writer's lock last, as it said itself in the lock's file.
+struct LockHolder {
+  ProcessKey process;
+  std::vector<std::uint64_t> listeners;  ///< inodes of the TCP sockets at which it listens
+};
+
+/// The process that took the writer's lock last, whether it runs or not. Nothing if there was none, or if the file is a
+/// link or somebody else's.
+[[nodiscard]] std::optional<LockHolder> last_lock_holder(const std::string& folder);
 
 /// Held as long as this process may write ledgers: one collector per user. Let go when it is destroyed, or by the
 /// kernel when the process ends, however it ends.
@@ -23,6 +32,9 @@ class WriterLock {
  public:
   /// Takes <folder>/fleetledger.lock; the folder exists. Fails with Kind::busy and the holder's pid if it is held.
   [[nodiscard]] static Result<WriterLock> take(const std::string& folder);
+
+  /// Writes down, for others to read, at which sockets this process listens.
+  [[nodiscard]] Result<void> note(std::span<const std::uint64_t> listeners);
 
   WriterLock(WriterLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
   WriterLock& operator=(WriterLock&& other) noexcept;

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 #include <optional>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 #include <uv.h>
@@ -57,6 +58,16 @@ class HttpServer::Impl {
     std::vector<std::string> addresses;
     for (const Door& door : doors_) addresses.push_back(door.listener.address());
     return addresses;
+  }
+  [[nodiscard]] std::vector<std::uint64_t> bound_sockets() const {
+    std::vector<std::uint64_t> inodes;
+    for (const Door& door : doors_) {
+      struct stat about {};
+      if (!door.listener.address().starts_with("unix:") && ::fstat(door.listener.descriptor(), &about) == 0) {
+        inodes.push_back(about.st_ino);
+      }
+    }
+    return inodes;
   }
   [[nodiscard]] std::size_t connections() const {
     std::size_t count = 0;
@@ -414,6 +425,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(uv_loop_s* loop, HttpOptio
 
 void HttpServer::stop() { impl_->stop(); }
 std::vector<std::string> HttpServer::bound_addresses() const { return impl_->bound_addresses(); }
+std::vector<std::uint64_t> HttpServer::bound_sockets() const { return impl_->bound_sockets(); }
 std::size_t HttpServer::connections() const { return impl_->connections(); }
 
 }  // namespace fleetledger

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,6 +57,8 @@ class HttpServer {
 
   /// Where it listens, in the order and the form of the options, with real ports.
   [[nodiscard]] std::vector<std::string> bound_addresses() const;
+  /// Inodes of the TCP sockets among them, by which /proc/net/tcp names them.
+  [[nodiscard]] std::vector<std::uint64_t> bound_sockets() const;
   /// Connections at the moment.
   [[nodiscard]] std::size_t connections() const;
 

@@ -2,6 +2,7 @@
 
 #ifdef __linux__
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -19,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "collector/clock.h"
 #include "collector/sources/proc_stat.h"
@@ -88,6 +91,29 @@ std::optional<Socket> find_socket(const char* table, const std::string& local, c
     }
   }
   return std::nullopt;
+}
+
+/// The sockets that listen, with their ports.
+std::vector<std::pair<Socket, unsigned>> listening_sockets(const char* table) {
+  constexpr std::string_view kListening = "0A";
+  std::vector<std::pair<Socket, unsigned>> sockets;
+  std::ifstream file(table);
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string local;
+    std::string state;
+    Socket found;
+    unsigned port = 0;
+    if (fields >> skipped >> local >> skipped >> state && state == kListening &&
+        fields >> skipped >> skipped >> skipped >> found.owner >> skipped >> found.inode) {
+      const auto* end = local.data() + local.size();
+      std::from_chars(local.data() + std::min(local.rfind(':'), local.size() - 1) + 1, end, port, 16);
+      sockets.emplace_back(found, port);
+    }
+  }
+  return sockets;
 }
 
 /// The names in a folder that are numbers.
@@ -225,6 +251,37 @@ Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline) {
   }
 }
 
+Result<void> prove_listener(const std::string& address, std::span<const std::uint64_t> inodes) {
+  const auto colon = address.rfind(':');
+  unsigned port = 0;
+  std::from_chars(address.data() + std::min(colon, address.size() - 1) + 1, address.data() + address.size(), port);
+  std::size_t proven = 0;
+  for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    for (const auto& [socket, at] : listening_sockets(table)) {
+      if (at != port) {
+        continue;
+      }
+      if (socket.owner != geteuid()) {
+        return fail("who listens there is another user");
+      }
+      if (std::find(inodes.begin(), inodes.end(), socket.inode) == inodes.end()) {
+        return fail("who listens there is another process");
+      }
+      ++proven;
+    }
+  }
+  return proven > 0 ? Result<void>{} : fail("nobody listens there", Error::Kind::unavailable);
+}
+
+std::optional<ProcessKey> running_process(Pid pid) {
+  struct stat found {};
+  const auto stat_line = stat_of(pid);
+  if (!stat_line || ::stat(("/proc/" + std::to_string(pid)).c_str(), &found) != 0 || found.st_uid != geteuid()) {
+    return std::nullopt;
+  }
+  return ProcessKey{pid, BootTime{ticks_to_micros(stat_line->start_ticks)}};
+}
+
 bool is_still(const ProcessKey& process, Micros start_slack) {
   const auto stat = stat_of(process.pid);
   return stat && std::chrono::abs(BootTime{ticks_to_micros(stat->start_ticks)} - process.start) <= start_slack;
@@ -239,6 +296,12 @@ namespace fleetledger {
 Result<void> prove_peer_owner(int /*socket*/, Pid /*owner*/, MonotonicTime /*deadline*/) {
   return fail("this system does not tell who listens there");
 }
+
+Result<void> prove_listener(const std::string& /*address*/, std::span<const std::uint64_t> /*inodes*/) {
+  return fail("this system does not tell who listens there");
+}
+
+std::optional<ProcessKey> running_process(Pid /*pid*/) { return std::nullopt; }
 
 bool is_still(const ProcessKey& /*process*/, Micros /*start_slack*/) { return false; }
 

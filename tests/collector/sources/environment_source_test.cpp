@@ -60,8 +60,11 @@ class Sleeper {
       ::execve("/bin/sleep", const_cast<char**>(arguments), const_cast<char**>(environment.data()));
       ::_exit(127);
     }
-    const auto name = "/proc/" + std::to_string(pid_) + "/comm";
-    for (std::string comm; comm != "sleep"; std::getline(std::ifstream(name) >> std::ws, comm)) {
+    const auto proc = "/proc/" + std::to_string(pid_);
+    for (std::string comm; comm != "sleep"; std::getline(std::ifstream(proc + "/comm") >> std::ws, comm)) {
+    }
+    // It has its name a moment before it has its environment.
+    while (std::ifstream(proc + "/environ").peek() == std::ifstream::traits_type::eof()) {
     }
   }
   ~Sleeper() {

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <sys/stat.h>
 
 #include "collector/clock.h"
 #include "tests/support/child.h"
@@ -141,4 +142,68 @@ TEST_CASE("a process is told from another one with its pid by its start") {
   CHECK(is_still({child.pid(), start + 2s}, 2s));
   CHECK_FALSE(is_still({child.pid(), start - 2001ms}, 2s));
   CHECK_FALSE(is_still({0, start}, 1h));
+}
+
+TEST_CASE("who listens at a port is proven by the inodes of all that listen there") {
+  const auto inode_of = [](const RawServer& server) {
+    struct stat about {};
+    REQUIRE(::fstat(server.socket(), &about) == 0);
+    return std::uint64_t{about.st_ino};
+  };
+  for (const auto* where : {"127.0.0.1:0", "[::1]:0", "[::]:0"}) {
+    CAPTURE(where);
+    RawServer server(where);
+    const auto address = server.address();
+    const std::vector<std::uint64_t> right{1, inode_of(server)};
+    const std::vector<std::uint64_t> wrong{inode_of(RawServer())};
+    CHECK(refusal(prove_listener(address, right)) == "");
+    CHECK(refusal(prove_listener(address, wrong)) == "who listens there is another process");
+    CHECK(refusal(prove_listener(address, {})) == "who listens there is another process");
+    server.close();
+    CHECK(refusal(prove_listener(address, right)) == "nobody listens there");
+  }
+  for (const auto* nonsense : {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536"}) {
+    CHECK_FALSE(prove_listener(nonsense, {}));
+  }
+}
+
+TEST_CASE("two that share a port are not proven by the one of them that is known") {
+  const auto share = [](std::uint16_t port) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_port = htons(port);
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+    REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
+    REQUIRE(::listen(socket, 1) == 0);
+    socklen_t size = sizeof name;
+    ::getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size);
+    return std::pair(socket, ntohs(name.sin_port));
+  };
+  const auto [known, port] = share(0);
+  struct stat about {};
+  REQUIRE(::fstat(known, &about) == 0);
+  const std::vector<std::uint64_t> inodes{about.st_ino};
+  const auto address = "127.0.0.1:" + std::to_string(port);
+  CHECK(refusal(prove_listener(address, inodes)) == "");
+  const auto other = share(port).first;
+  CHECK(refusal(prove_listener(address, inodes)) == "who listens there is another process");
+  ::close(other);
+  CHECK(refusal(prove_listener(address, inodes)) == "");
+  ::close(known);
+}
+
+TEST_CASE("a process that runs is known by its start, and only one of ours") {
+  const Child child(sleep_for_ever);
+  const auto known = running_process(child.pid());
+  REQUIRE(known);
+  CHECK(known->start == child.start());
+  CHECK(is_still(*known, Micros{0}));
+  CHECK_FALSE(is_still({child.pid(), known->start + Micros{std::chrono::milliseconds{10}}}, Micros{0}));
+  CHECK_FALSE(running_process(0));
+  if (::geteuid() != 0) {
+    CHECK_FALSE(running_process(1));
+  }
 }
