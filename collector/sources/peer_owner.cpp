@@ -228,6 +228,7 @@ Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline) {
   if (!here || !there) {
     return fail("the connection is not on loopback");
   }
+  constexpr const char* kAnother = "who listens there is another process";
   for (int looks = 0;;) {
     auto peer = find_socket("/proc/net/tcp", there->tcp, here->tcp);
     if (!peer) {
@@ -241,11 +242,11 @@ Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline) {
         return {};
       }
       if (++looks == kLooks) {
-        return fail("who listens there is another process");
+        return fail(kAnother);
       }
     }
     if (system_clock().monotonic() >= deadline) {
-      return fail("who listens there has not taken the connection in time");
+      return fail(looks > 0 ? kAnother : "who listens there has not taken the connection in time");
     }
     poll(nullptr, 0, kPauseMs);
   }

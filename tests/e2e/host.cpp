@@ -124,7 +124,8 @@ void Host::write_session(const std::string& agent_path, const std::string& id, c
 std::string complaints_in(const std::string& log) {
   std::string complaints;
   for (const auto& line : test::lines_of(log)) {
-    if (line.find(" level=info ") == std::string::npos) {
+    const bool late = line.find(" event=deadlines_skipped ") != std::string::npos;
+    if (line.find(" level=info ") == std::string::npos && !late) {
       complaints += line + '\n';
     }
   }

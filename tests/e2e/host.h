@@ -64,7 +64,7 @@ class Host {
   int programs_ = 0;
 };
 
-/// The lines of a log that say that something is wrong.
+/// The lines of a log that say that something is wrong; that a busy host made a tick late is not.
 [[nodiscard]] std::string complaints_in(const std::string& log);
 
 /// An agent's files, and a process of the test as its server.
