@@ -23,13 +23,13 @@ std::string iso_now() {
 
 }  // namespace
 
-Host::Host() {
+Host::Host() : program_(FLEETLEDGER_PROGRAM) {
   use(folder_ / "home", folder_ / "tmux");
   std::filesystem::create_directory(folder_ / "nobody");
 }
 
 Host::~Host() {
-  if (std::filesystem::exists(tmux_dir_ + "/tmux-" + std::to_string(::getuid()) + "/default")) {
+  if (std::filesystem::exists(tmux_dir_ + "/tmux-" + std::to_string(user()) + "/default")) {
     start_program({"/usr/bin/tmux", "kill-server"}).exit_code();
   }
   CHECK(test::await([&] { return test::processes_that_mention(folder_.path()).empty(); }));
@@ -42,6 +42,19 @@ void Host::use(const std::string& home, const std::string& tmux_dir) {
   std::filesystem::create_directories(tmux_dir_);
   std::filesystem::permissions(tmux_dir_, std::filesystem::perms::owner_all);
 }
+
+void Host::as_ordinary_user() {
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() != 0) {
+    return;
+  }
+  other_user_ = kNobody;
+  // Where the build is that user may not be allowed to look.
+  program_ = folder_ / "fleetledger";
+  std::filesystem::copy_file(FLEETLEDGER_PROGRAM, program_);
+}
+
+uid_t Host::user() const { return other_user_.value_or(::getuid()); }
 
 void Host::configure(const std::string& yaml) {
   configured_ = true;
@@ -65,7 +78,7 @@ test::Finished Host::run(const std::vector<std::string>& arguments) {
 }
 
 test::Program Host::start(const std::vector<std::string>& arguments) {
-  std::vector<std::string> command{FLEETLEDGER_PROGRAM};
+  std::vector<std::string> command{program_};
   command.insert(command.end(), arguments.begin(), arguments.end());
   command.insert(command.end(), {"--home", home_});
   if (configured_) {
@@ -75,6 +88,18 @@ test::Program Host::start(const std::vector<std::string>& arguments) {
 }
 
 test::Program Host::start_program(const std::vector<std::string>& command) {
+  if (other_user_) {
+    REQUIRE(::lchown(folder_.path().c_str(), *other_user_, *other_user_) == 0);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path())) {
+      // What goes meanwhile needs no owner.
+      static_cast<void>(::lchown(entry.path().c_str(), *other_user_, *other_user_) == 0);
+    }
+    const auto id = std::to_string(*other_user_);
+    std::vector<std::string> as_user{"/usr/bin/setpriv", "--reuid",     id,    "--regid", id, "--clear-groups",
+                                     "--inh-caps=-all",  "--pdeathsig", "KILL"};
+    as_user.insert(as_user.end(), command.begin(), command.end());
+    return {as_user, environment(), folder_ / ("output-" + std::to_string(++programs_))};
+  }
   return {command, environment(), folder_ / ("output-" + std::to_string(++programs_))};
 }
 

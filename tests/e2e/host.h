@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include "tests/support/program.h"
@@ -23,6 +25,11 @@ class Host {
   [[nodiscard]] const std::string& tmux_dir() const { return tmux_dir_; }
   /// Takes another home and other sockets: those of a generated fleet.
   void use(const std::string& home, const std::string& tmux_dir);
+
+  /// Lets all that is started here run as an ordinary user: as "nobody" if the test is root's, else as who runs it.
+  /// The files are that user's then. To be called first.
+  void as_ordinary_user();
+  [[nodiscard]] uid_t user() const;
 
   /// The collector's configuration from now on; YAML.
   void configure(const std::string& yaml);
@@ -61,6 +68,8 @@ class Host {
   std::string tmux_dir_;
   bool configured_ = false;
   bool served_ = false;
+  std::optional<uid_t> other_user_;
+  std::string program_;
   int programs_ = 0;
 };
 
