@@ -12,12 +12,12 @@ Answer Api::answer(const Request& request, const ApiState& state) {
     access_ = std::make_shared<const Access>(keys_, state.fleet);
   }
   for (const auto& route : routes()) {
-    const auto* wanted = route.match(request.path);
-    if (wanted == nullptr) {
+    const auto variables = route.match(request.path);
+    if (!variables) {
       continue;
     }
     Call call{request, state, *access_};
-    call.variable = wanted;
+    call.variables = *variables;
     if (route.who == Who::anyone) {
       return route.answer(call);
     }
@@ -36,7 +36,7 @@ Answer Api::answer(const Request& request, const ApiState& state) {
     if (route.who == Who::callers && !caller->agent) {
       return route.answer(call);
     }
-    const auto agent = access_->agent_of(*caller, request, wanted->empty() ? nullptr : wanted);
+    const auto agent = access_->agent_of(*caller, request, variables->front());
     if (!agent) {
       return agent.error();
     }

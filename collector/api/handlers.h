@@ -11,6 +11,8 @@ namespace fleetledger {
 [[nodiscard]] Answer answer_samples(const Call& call);
 [[nodiscard]] Answer answer_rate_limits(const Call& call);
 [[nodiscard]] Answer answer_trend(const Call& call);
+/// Reads the ledgers of all agents. 404 for an event that there is not.
+[[nodiscard]] Answer answer_rate_limit_context(const Call& call);
 
 // What Prometheus scrapes: off the loop, because it is long on a host of many agents.
 [[nodiscard]] Answer answer_metrics(const Call& call);

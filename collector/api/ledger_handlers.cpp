@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "collector/api/answers.h"
+#include "collector/api/context_json.h"
 #include "collector/api/handlers.h"
 #include "collector/api/ledger_json.h"
 #include "collector/api/parameters.h"
@@ -26,12 +27,21 @@ Window window_of(const Call& call, double default_hours) {
   return window_before(call.state.now, positive_number(call.request.query, "sinceHours", default_hours));
 }
 
+/// Why an agent's ledger is not to be read, in plain words; empty: it is.
+std::string why_unread(const Call& call, const Agent& agent) {
+  if (!agent.gate.ledger) {
+    return "its ledger is switched off: " + agent.reason;
+  }
+  auto status = call.state.status_of(agent);
+  return status.state == AgentState::unavailable ? "its ledger is out of use: " + status.reason : std::string();
+}
+
 /// Reads by `read(store, ledger)` and answers with `render(what was read)`; 503 without reading if the ledger is
 /// switched off or out of use.
 template <typename Read, typename Render>
 Answer from_ledger(const Call& call, Read read, Render render) {
   const auto& agent = call.state.fleet->agents[call.agent];
-  if (!agent.gate.ledger || call.state.status_of(agent).state == AgentState::unavailable) {
+  if (!why_unread(call, agent).empty()) {
     return unavailable();
   }
   return StoreRead([ledger = ledger_of(agent), read = std::move(read), render = std::move(render)](LedgerStore& store) {
@@ -79,6 +89,27 @@ Answer answer_rate_limits(const Call& call) {
         return store.rate_limit_report(ledger, since);
       },
       [window](const RateLimitReport& report) { return rate_limits_json(report, window); });
+}
+
+Answer answer_rate_limit_context(const Call& call) {
+  std::vector<std::string> unread;
+  for (const auto& agent : call.state.fleet->agents) {
+    unread.push_back(why_unread(call, agent));
+  }
+  if (!unread[call.agent].empty()) {
+    return unavailable();
+  }
+  const auto reader = call.caller ? ContextReader::agent : ContextReader::operators;
+  return StoreRead([fleet = call.state.fleet, unread = std::move(unread), whose = call.agent,
+                    event_id = *call.variables[1], reader](LedgerStore& store) {
+    const auto context =
+        rate_limit_context(store, {.agents = fleet->agents, .unread = unread, .whose = whose, .event_id = event_id});
+    if (!context) {
+      return not_read(context.error());
+    }
+    return *context ? json_response(200, context_json(**context, fleet->agents, whose, reader))
+                    : error_response(404, "no such event");
+  });
 }
 
 Answer answer_trend(const Call& call) {

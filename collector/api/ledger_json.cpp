@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "collector/api/json_writer.h"
+#include "core/rate_limits.h"
 
 namespace fleetledger {
 namespace {
@@ -119,19 +119,30 @@ std::string rate_limits_json(const RateLimitReport& report, const Window& window
   }
   json.end().key("events").array();
   for (const auto& event : report.events) {
-    json.object()
-        .field("id", event.id)
-        .field("ts", event.ts)
-        .field("kind", event.kind)
-        .field("source", event.source)
-        .field("accountKey", event.account_key)
-        .field("sessionName", event.session_name)
-        .field("reason", event.reason)
-        .field("detail", event.detail)
-        .end();
+    json.object();
+    write_event_fields(json, event);
+    json.end();
+  }
+  json.end().key("recoveries").array();
+  for (const auto& recovery : report.recoveries) {
+    json.object();
+    write_event_fields(json, recovery);
+    json.end();
   }
   json.end().end();
   return json.take();
+}
+
+void write_event_fields(JsonWriter& json, const RateLimitEvent& event) {
+  json.field("id", event.id)
+      .field("ts", event.ts)
+      .field("kind", event.kind)
+      .field("source", event.source)
+      .field("accountKey", event.account_key)
+      .field("sessionName", event.session_name)
+      .field("reason", event.reason)
+      .field("detail", event.detail)
+      .field("limit", to_string(limit_of(event)));
 }
 
 std::string trend_json(const std::vector<SourceTrend>& trend, const TrendQuery& query, double hours) {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/api/json_writer.h"
 #include "core/ledger_store.h"
 
 namespace fleetledger {
@@ -30,6 +31,9 @@ struct Window {
 
 /// GET /resources/rate-limits
 [[nodiscard]] std::string rate_limits_json(const RateLimitReport& report, const Window& window);
+
+/// One event's fields, into an open object.
+void write_event_fields(JsonWriter& json, const RateLimitEvent& event);
 
 /// GET /resources/trend, which is ours.
 [[nodiscard]] std::string trend_json(const std::vector<SourceTrend>& trend, const TrendQuery& query, double hours);

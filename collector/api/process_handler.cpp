@@ -42,7 +42,7 @@ std::string explanation_json(const Explanation& explanation) {
 
 Answer answer_process(const Call& call) {
   Pid pid = 0;
-  const auto& text = *call.variable;
+  const auto& text = *call.variables[0];
   const auto read = std::from_chars(text.data(), text.data() + text.size(), pid);
   if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || pid <= 0) {
     return error_response(400, "no number of a process");

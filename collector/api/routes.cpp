@@ -35,7 +35,7 @@ Answer answer_openapi(const Call&) {
 }
 
 Answer answer_dashboard(const Call& call) {
-  auto file = answer_dashboard_file(call.variable->empty() ? kDashboardPage : *call.variable, call.request);
+  auto file = answer_dashboard_file(call.variables[0] == nullptr ? kDashboardPage : *call.variables[0], call.request);
   return file ? std::move(*file) : error_response(404, "the dashboard has no such file");
 }
 
@@ -104,6 +104,12 @@ std::vector<Route> make_routes() {
        {kLastDay, kBuckets, kSource},
        schemas::trend(),
        answer_trend},
+      {"/agents/{id}/rate-limits/{eventId}/context",
+       Who::agents,
+       "what ran in the five minutes before an event: for the operator on the whole host, for an agent its own",
+       {},
+       schemas::rate_limit_context(),
+       answer_rate_limit_context},
       {"/fleet/summary",
        Who::operators,
        "the whole host: each agent now and in the time asked for, everything else, the collector",
@@ -160,6 +166,9 @@ std::vector<std::string_view> segments_of(std::string_view path) {
 std::string_view meaning_of(std::string_view variable) {
   if (variable == "{id}") {
     return "an agent's id, or its name while only one agent has it";
+  }
+  if (variable == "{eventId}") {
+    return "an event's id, as /resources/rate-limits tells it";
   }
   return variable == "{pid}" ? "the number of a process" : "its name";
 }
@@ -218,7 +227,8 @@ void write_route(JsonWriter& json, const Route& route) {
   }
   if (route.who == Who::agents) {
     write_answer(json, "400", "no agent is named, or a cursor is none", schemas::error());
-    write_answer(json, "404", "the operator named an agent that there is not", schemas::error());
+    write_answer(json, "404", "the operator named an agent that there is not, or it has no such event",
+                 schemas::error());
     write_answer(json, "409", "the operator named several agents: \"ids\" says which", schemas::error());
   }
   if (route.who == Who::operators && route.path.find('{') != std::string_view::npos) {
@@ -246,21 +256,21 @@ std::string make_openapi() {
 
 }  // namespace
 
-const std::string* Route::match(const std::vector<std::string>& segments) const {
-  static const std::string kNoVariable;
+std::optional<Variables> Route::match(const std::vector<std::string>& segments) const {
   const auto pattern = segments_of(path);
   if (pattern.size() != segments.size()) {
-    return nullptr;
+    return std::nullopt;
   }
-  const std::string* variable = &kNoVariable;
+  Variables variables{};
+  std::size_t found = 0;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     if (is_variable(pattern[i]) && !segments[i].empty()) {
-      variable = &segments[i];
+      variables.at(found++) = &segments[i];
     } else if (pattern[i] != segments[i]) {
-      return nullptr;
+      return std::nullopt;
     }
   }
-  return variable;
+  return variables;
 }
 
 std::span<const Route> routes() {

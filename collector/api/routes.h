@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,14 +12,17 @@
 
 namespace fleetledger {
 
+/// What stands for a path's segments in braces, in their order; nullptr where there is no further one.
+using Variables = std::array<const std::string*, 2>;
+
 /// A request that may be answered.
 struct Call {
   const Request& request;
   const ApiState& state;
   const Access& access;
-  std::size_t agent = 0;                  ///< where it stands in the fleet; of routes for `agents` only
-  std::optional<std::size_t> caller{};    ///< the agent whose token was sent; nothing: the operator's, or none
-  const std::string* variable = nullptr;  ///< what stands for the segment in braces; empty: there is none
+  std::size_t agent = 0;                ///< where it stands in the fleet; of routes for `agents` only
+  std::optional<std::size_t> caller{};  ///< the agent whose token was sent; nothing: the operator's, or none
+  Variables variables{};
 };
 
 enum class Who {
@@ -44,9 +48,8 @@ struct Route {
   std::string_view schema;            ///< of the answer, JSON; empty: it is no JSON
   Answer (*answer)(const Call&) = nullptr;
 
-  /// What stands for the segment in braces: nullptr if the path does not fit, or an empty text if it has no such
-  /// segment.
-  [[nodiscard]] const std::string* match(const std::vector<std::string>& segments) const;
+  /// Nothing if the path does not fit. Of a route for `agents` the first variable is the agent, if it has one.
+  [[nodiscard]] std::optional<Variables> match(const std::vector<std::string>& segments) const;
 };
 
 /// The table: routing, /openapi.json and the README's list are made from it.

@@ -14,6 +14,9 @@ const Schema kInteger = R"({"type":"integer"})";
 const Schema kNumber = R"({"type":"number"})";
 const Schema kText = R"({"type":"string"})";
 const Schema kTruth = R"({"type":"boolean"})";
+const Schema kTruthOrNull = R"({"type":["boolean","null"],"description":"null: not known"})";
+const Schema kKnownSecondsOrNull =
+    R"({"type":["number","null"],"description":"CPU time in the stretch; null: it ran, and no row says how much"})";
 const Schema kIntegerOrNull = R"({"type":["integer","null"]})";
 const Schema kNumberOrNull = R"({"type":["number","null"]})";
 const Schema kTextOrNull = R"({"type":["string","null"]})";
@@ -101,6 +104,22 @@ Fields agent_fields() {
 
 Fields source() { return Fields{{"source", kText}, {"sessionName", kTextOrNull}, {"pid", kInteger}} + amount(); }
 
+Fields who() { return {{"agentId", kText}, {"agentName", kText}}; }
+
+Fields event() {
+  return {{"id", kText},
+          {"ts", kTime},
+          {"kind", kText},
+          {"source", kText},
+          {"accountKey", R"({"type":"string","description":"\"default\" means unknown"})"},
+          {"sessionName", kTextOrNull},
+          {"reason", kTextOrNull},
+          {"detail", kTextOrNull},
+          {"limit",
+           R"({"type":"string","enum":["account","server","unknown"],"description":"account: its quota is used up; )"
+           R"(server: it throttles; unknown: a breaker"})"}};
+}
+
 constexpr std::string_view kFleetMeaning =
     "host = the agents' now + everythingElse + unattributed + rounding + collector, in CPU time; the heaviest agent "
     "first";
@@ -162,27 +181,63 @@ std::string_view samples() {
 }
 
 std::string_view rate_limits() {
-  static const Schema kSchema =
-      object({{"windowHours", kNumber},
-              {"summary", object({{"circuitOpenCount", kInteger},
-                                  {"circuitRecoverCount", kInteger},
-                                  {"sentinelCount", kInteger},
-                                  {"totalEvents", kInteger},
-                                  {"tripsPerHour", kNumberOrNull},
-                                  {"oldestEventTs", kTimeOrNull},
-                                  {"newestEventTs", kTimeOrNull},
-                                  {"windowMs", kNumberOrNull}})},
-              {"byKind",
-               list_of(object(
-                   {{"kind", kText}, {"source", kText}, {"count", kInteger}, {"firstTs", kTime}, {"lastTs", kTime}}))},
-              {"events", list_of(object({{"id", kText},
-                                         {"ts", kTime},
-                                         {"kind", kText},
-                                         {"source", kText},
-                                         {"accountKey", kText},
-                                         {"sessionName", kTextOrNull},
-                                         {"reason", kTextOrNull},
-                                         {"detail", kTextOrNull}}))}});
+  static const Schema kSchema = object(
+      {{"windowHours", kNumber},
+       {"summary", object({{"circuitOpenCount", kInteger},
+                           {"circuitRecoverCount", kInteger},
+                           {"sentinelCount", kInteger},
+                           {"totalEvents", kInteger},
+                           {"tripsPerHour", kNumberOrNull},
+                           {"oldestEventTs", kTimeOrNull},
+                           {"newestEventTs", kTimeOrNull},
+                           {"windowMs", kNumberOrNull}})},
+       {"byKind",
+        list_of(
+            object({{"kind", kText}, {"source", kText}, {"count", kInteger}, {"firstTs", kTime}, {"lastTs", kTime}}))},
+       {"events", list_of(object(event()))},
+       {"recoveries", list_of(object(event(), false, "how sessions came out of a throttling; counted nowhere"))}});
+  return kSchema;
+}
+
+std::string_view rate_limit_context() {
+  static const Schema kSchema = object(
+      who() +
+          Fields{{"scope",
+                  R"({"type":"string","enum":["host","agent"],"description":"host: every agent by name; agent: this )"
+                  R"(agent's own, and of the others the sums in allAgents alone"})"},
+                 {"event", object(event())},
+                 {"sinceMs", kTime},
+                 {"untilMs", kTime},
+                 {"windowMs", kInteger},
+                 {"allAgents", object({{"cpuSeconds", kKnownSecondsOrNull},
+                                       {"agents", kInteger},
+                                       {"liveSessions", kInteger},
+                                       {"otherEvents", kInteger},
+                                       {"notRead", kInteger}},
+                                      false, "of all agents of the host together, whoever asks")},
+                 {"agents", list_of(object(who() + Fields{{"cpuSeconds", kKnownSecondsOrNull},
+                                                          {"measuredMs", kInteger},
+                                                          {"liveSessions", kInteger}},
+                                           false, "those that ran, who used most first"))},
+                 {"sources", list_of(object(who() + Fields{{"source", kText},
+                                                           {"sessionName", kTextOrNull},
+                                                           {"cpuSeconds", kKnownSecondsOrNull},
+                                                           {"measuredMs", kInteger}},
+                                            false, "what ran, what used most first; sessionName of those that live"))},
+                 {"sourcesLeftOut", kInteger},
+                 {"otherEvents",
+                  list_of(object(who() + event() + Fields{{"sameAccount", kTruthOrNull}}, false,
+                                 "of the same stretch, newest first; sameAccount: as the event that was asked about"))},
+                 {"otherEventsLeftOut", kInteger},
+                 {"sharedAccounts",
+                  R"({"type":["array","null"],"description":"accounts that events of several agents name; null: the )"
+                  R"(operator alone is told","items":)" +
+                      object({{"accountKey", kText}, {"agents", list_of(object(who()))}}) + "}"},
+                 {"notRead",
+                  list_of(object(who() + Fields{{"reason", kText}}, false, "agents whose ledgers could not be read"))}},
+      false,
+      "what ran in the five minutes before the event; a row counts by the share of it that lies in them, measuredMs is "
+      "how much of them the rows are about");
   return kSchema;
 }
 

@@ -10,6 +10,7 @@ namespace fleetledger::schemas {
 [[nodiscard]] std::string_view summary();
 [[nodiscard]] std::string_view samples();
 [[nodiscard]] std::string_view rate_limits();
+[[nodiscard]] std::string_view rate_limit_context();
 [[nodiscard]] std::string_view trend();
 [[nodiscard]] std::string_view agent();
 [[nodiscard]] std::string_view agents();

@@ -43,6 +43,7 @@ int run_command_line(int argc, const char* const* argv) {
   TopArguments top;
   Pid explained = 0;
   LedgerArguments ledger;
+  RateLimitArguments limits;
   std::function<int()> chosen;
 
   CLI::App app{
@@ -63,12 +64,13 @@ int run_command_line(int argc, const char* const* argv) {
     return verb;
   };
   const auto add_json = [&](CLI::App* verb) { verb->add_flag("--json", common.json, "print JSON"); };
-  const auto add_ledger = [&](CLI::App* verb) {
+  const auto add_ledger = [&](CLI::App* verb, LedgerArguments& of) {
     add_json(verb);
-    verb->add_option("agent", ledger.agent, "its id, path, or name while only one agent has it")
+    verb->add_option("agent", of.agent, "its id, path, or name while only one agent has it")
         ->type_name("AGENT")
         ->required();
-    add_duration(*verb, "--since", ledger.since, milliseconds{1}, "how far to look back; default 1h");
+    add_duration(*verb, "--since", of.since, milliseconds{1},
+                 "how far to look back; default " + format_duration(of.since));
   };
 
   add_verb("run", "meter all agents and serve HTTP until SIGTERM; SIGHUP reads the configuration again",
@@ -100,13 +102,19 @@ int run_command_line(int argc, const char* const* argv) {
                "between two ticks, from 100ms; default 2s");
   sample_verb->add_flag("--record", sample.record, "write the ledgers too");
   add_ledger(add_verb("summary", "latest, average and peak of each source of an agent",
-                      [&] { return summary_command(common, ledger); }));
+                      [&] { return summary_command(common, ledger); }),
+             ledger);
   auto* samples_verb =
       add_verb("samples", "the newest rows of an agent's ledger", [&] { return samples_command(common, ledger); });
-  add_ledger(samples_verb);
+  add_ledger(samples_verb, ledger);
   samples_verb->add_option("--source", ledger.source,
                            "of this source only: agent-server, session:ID, aggregate, orphans");
   samples_verb->add_option("--limit", ledger.limit, "at most so many; default 200")->check(CLI::Range(1, 2000));
+  auto* limits_verb = add_verb("rate-limits", "how often an agent was throttled, and what ran before",
+                               [&] { return rate_limits_command(common, limits); });
+  add_ledger(limits_verb, limits.ledger);
+  limits_verb->add_flag("--context", limits.context, "also what ran on the whole host before the newest event");
+  limits_verb->add_option("--event", limits.event, "only what ran before this one: an id of --json")->type_name("ID");
   add_json(add_verb("version", "say which version this is", [&] { return version_command(common); }));
 
   try {

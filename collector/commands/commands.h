@@ -62,6 +62,14 @@ int summary_command(const CommonArguments& common, const LedgerArguments& argume
 /// fleetledger samples AGENT
 int samples_command(const CommonArguments& common, const LedgerArguments& arguments);
 
+struct RateLimitArguments {
+  LedgerArguments ledger{.since = std::chrono::hours{24}};
+  bool context = false;              ///< also what ran before the newest event
+  std::optional<std::string> event;  ///< only what ran before this one
+};
+/// fleetledger rate-limits AGENT
+int rate_limits_command(const CommonArguments& common, const RateLimitArguments& arguments);
+
 /// fleetledger version
 int version_command(const CommonArguments& common);
 

@@ -1,44 +1,14 @@
 #include <cstdio>
 
 #include "collector/api/ledger_json.h"
-#include "collector/clock.h"
 #include "collector/commands/commands.h"
+#include "collector/commands/open_ledger.h"
 #include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/table.h"
 
 namespace fleetledger {
 namespace {
-
-/// One agent's ledger, opened for reading.
-struct OpenLedger {
-  std::unique_ptr<LedgerStore> store;
-  LedgerKey key;
-  Window window;
-};
-
-/// Prints why not, and says with which exit code to end.
-tl::expected<OpenLedger, int> open_ledger(const CommonArguments& common, const LedgerArguments& arguments) {
-  const auto setup = load_good_setup(common);
-  if (!setup) {
-    return tl::unexpected(kExitBadConfig);
-  }
-  const auto fleet = read_fleet(*setup);
-  const auto* agent = find_agent(*fleet, arguments.agent);
-  if (agent == nullptr) {
-    return tl::unexpected(kExitFailed);
-  }
-  if (setup->config.storage.backend == "memory") {
-    print_error({"storage.backend is memory: its ledgers are in the running collector alone"});
-    return tl::unexpected(kExitFailed);
-  }
-  auto store = open_configured_store(*setup);
-  if (!store) {
-    return tl::unexpected(kExitFailed);
-  }
-  const double hours = std::chrono::duration<double, std::ratio<3600>>(arguments.since).count();
-  return OpenLedger{std::move(store), ledger_of(*agent), window_before(system_clock().wall(), hours)};
-}
 
 std::string count_text(const std::optional<std::uint32_t>& count) { return count ? std::to_string(*count) : "-"; }
 

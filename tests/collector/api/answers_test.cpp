@@ -54,7 +54,7 @@ TEST_CASE("rate limits are counted and ordered as the agents' own server does it
       ms(50min) + "}"));
   CHECK(body.ends_with(R"({"id":"c:1:0","ts":)" + ms(60min) +
                        R"(,"kind":"circuit-open","source":"circuit-breaker","accountKey":"work","sessionName":"s<1>",)"
-                       R"("reason":"429","detail":"said \"no\""}]})"));
+                       R"("reason":"429","detail":"said \"no\"","limit":"unknown"}],"recoveries":[]})"));
 }
 
 TEST_CASE("a trend has the least, the average and the peak of each part of the time, and gaps where there is no row") {
@@ -223,8 +223,8 @@ TEST_CASE("a ledger that is held is asked for again, one that cannot be read is 
     ApiFixture host;
     host.add("alpha");
     host.store = std::make_unique<BrokenStore>(kind);
-    for (const auto* target :
-         {"/resources/summary", "/resources/samples", "/resources/rate-limits", "/resources/trend"}) {
+    for (const auto* target : {"/resources/summary", "/resources/samples", "/resources/rate-limits", "/resources/trend",
+                               "/agents/alpha/rate-limits/x:1:0/context"}) {
       CAPTURE(target);
       const auto answer = host.get(target, ApiFixture::token_of("alpha"));
       CHECK(answer.status == 503);

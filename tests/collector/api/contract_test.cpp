@@ -128,6 +128,9 @@ std::string path_for(const Route& route, const std::string& agent) {
   if (const auto at = path.find("{id}"); at != std::string::npos) {
     path.replace(at, 4, agent);
   }
+  if (const auto at = path.find("{eventId}"); at != std::string::npos) {
+    path.replace(at, 9, "session-sentinel:1:0");
+  }
   if (const auto at = path.find("{file}"); at != std::string::npos) {
     path.replace(at, 6, "main.js");
   }
@@ -137,7 +140,11 @@ std::string path_for(const Route& route, const std::string& agent) {
   return path;
 }
 
-bool reads_ledger(const Route& route) { return route.path.find("/resources/") != std::string_view::npos; }
+bool of_event(const Route& route) { return route.path.find("{eventId}") != std::string_view::npos; }
+
+bool reads_ledger(const Route& route) {
+  return route.path.find("/resources/") != std::string_view::npos || of_event(route);
+}
 
 }  // namespace
 
@@ -174,6 +181,8 @@ TEST_CASE("each route answers each caller about each state as the contract says"
             expected = 403;
           } else if (reads_ledger(route) && (about == "disabled" || about == "unavailable")) {
             expected = 503;
+          } else if (of_event(route) && about == "off") {
+            expected = 404;  // the event is another agent's
           }
           CHECK(answer.status == expected);
           if (route.who == Who::metrics && expected == 200) {
@@ -259,7 +268,7 @@ TEST_CASE("an agent that is off answers with nothing, not with an error") {
   CHECK(body_of(host.get("/resources/rate-limits", token)) ==
         R"({"windowHours":24,"summary":{"circuitOpenCount":0,"circuitRecoverCount":0,"sentinelCount":0,)"
         R"("totalEvents":0,"tripsPerHour":0,"oldestEventTs":null,"newestEventTs":null,"windowMs":86400000},)"
-        R"("byKind":[],"events":[]})");
+        R"("byKind":[],"events":[],"recoveries":[]})");
 }
 
 TEST_CASE("a path that is not in the table is not found") {

@@ -1,5 +1,6 @@
 #include "collector/api/routes.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <rapidjson/document.h>
@@ -50,14 +51,29 @@ TEST_CASE("the OpenAPI document names each route of the table once, with its par
 TEST_CASE("a path fits its route segment by segment") {
   const Route route{.path = "/agents/{id}/resources/summary"};
   const std::vector<std::string> path{"agents", "a b", "resources", "summary"};
-  REQUIRE(route.match(path) != nullptr);
-  CHECK(*route.match(path) == "a b");
-  CHECK(route.match({"agents", "", "resources", "summary"}) == nullptr);
-  CHECK(route.match({"agents", "x", "resources"}) == nullptr);
-  CHECK(route.match({"agents", "x", "resources", "summary", ""}) == nullptr);
-  CHECK(route.match({"", "agents", "x", "resources", "summary"}) == nullptr);
-  CHECK(route.match({"agents", "x", "Resources", "summary"}) == nullptr);
+  REQUIRE(route.match(path));
+  CHECK(*route.match(path)->at(0) == "a b");
+  CHECK(route.match(path)->at(1) == nullptr);
+  CHECK_FALSE(route.match({"agents", "", "resources", "summary"}));
+  CHECK_FALSE(route.match({"agents", "x", "resources"}));
+  CHECK_FALSE(route.match({"agents", "x", "resources", "summary", ""}));
+  CHECK_FALSE(route.match({"", "agents", "x", "resources", "summary"}));
+  CHECK_FALSE(route.match({"agents", "x", "Resources", "summary"}));
   const Route plain{.path = "/healthz"};
-  REQUIRE(plain.match({"healthz"}) != nullptr);
-  CHECK(plain.match({"healthz"})->empty());
+  REQUIRE(plain.match({"healthz"}));
+  CHECK(plain.match({"healthz"})->at(0) == nullptr);
+
+  const Route two{.path = "/agents/{id}/rate-limits/{eventId}/context"};
+  const std::vector<std::string> both{"agents", "x", "rate-limits", "session-sentinel:1:0", "context"};
+  REQUIRE(two.match(both));
+  CHECK(*two.match(both)->at(0) == "x");
+  CHECK(*two.match(both)->at(1) == "session-sentinel:1:0");
+  CHECK_FALSE(two.match({"agents", "x", "rate-limits", "", "context"}));
+  CHECK_FALSE(two.match({"agents", "x", "rate-limits", "session-sentinel:1:0"}));
+}
+
+TEST_CASE("no route of the table has more segments in braces than there is room for") {
+  for (const auto& route : routes()) {
+    CHECK(static_cast<std::size_t>(std::count(route.path.begin(), route.path.end(), '{')) <= Variables().size());
+  }
 }
