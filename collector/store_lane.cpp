@@ -15,7 +15,7 @@ struct StoreLane::Agent {
   bool waiting = false;  ///< for its next try
   bool slow = false;
   bool released = false;
-  bool listed = false;  ///< in State::ready
+  bool listed = false;  ///< in one of State's queues
 };
 
 struct StoreLane::State : std::enable_shared_from_this<State> {
@@ -28,7 +28,10 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   Report report;
   std::map<std::string, Agent> agents;
   std::map<std::string, Health> released;  ///< the counts of agents that are not among those
-  std::deque<std::string> ready;           ///< agents with something to do, in the order in which they came to have it
+  /// Agents with something to do, in the order in which they came to have it: the quick ones and the slow ones, so that
+  /// starting one never means to look at those that have to wait.
+  std::deque<std::string> quick_ready;
+  std::deque<std::string> slow_ready;
   std::size_t quick_running = 0;
   std::size_t slow_running = 0;
   std::uint64_t dropped = 0;
@@ -39,7 +42,7 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
 
   void make_ready(Agent& agent);
   void pump();
-  bool start(Agent& agent);
+  void start(std::deque<std::string>& ready);
   void watch_for_overdue();
   void run_append(Agent& agent);
   void run_release(Agent& agent);
@@ -55,36 +58,33 @@ void StoreLane::State::make_ready(Agent& agent) {
   const bool has_work = !agent.queue.empty() || agent.released;
   if (has_work && !agent.running && !agent.waiting && !agent.listed) {
     agent.listed = true;
-    ready.push_back(agent.ledger.agent.id);
+    (agent.slow ? slow_ready : quick_ready).push_back(agent.ledger.agent.id);
   }
 }
 
 void StoreLane::State::pump() {
-  for (auto rounds = ready.size(); rounds > 0; --rounds) {
-    const std::string id = std::move(ready.front());
-    ready.pop_front();
-    auto& agent = agents.at(id);
-    agent.listed = false;  // first: a job may be over when start() returns, and the agent with it
-    if (!start(agent)) {
-      agents.at(id).listed = true;
-      ready.push_back(id);
-    }
+  while (quick_running < kSlots && !quick_ready.empty()) {
+    start(quick_ready);
+  }
+  while (slow_running == 0 && !slow_ready.empty()) {
+    start(slow_ready);
   }
   if (drained && idle()) {
     std::exchange(drained, nullptr)();
   }
 }
 
-bool StoreLane::State::start(Agent& agent) {
-  if (agent.slow ? slow_running > 0 : quick_running >= kSlots) {
-    return false;
-  }
+/// The first of those that are ready.
+void StoreLane::State::start(std::deque<std::string>& ready) {
+  const std::string id = std::move(ready.front());
+  ready.pop_front();
+  auto& agent = agents.at(id);
+  agent.listed = false;  // first: a job may be over when this returns, and the agent with it
   if (agent.queue.empty()) {
     run_release(agent);
   } else {
     run_append(agent);
   }
-  return true;
 }
 
 void StoreLane::State::begin(Agent& agent) {
