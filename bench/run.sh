@@ -1,41 +1,60 @@
 #!/usr/bin/env bash
 # What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
-# each figure means. Everything is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
-# is gone.
-# Usage: run.sh BUILD_FOLDER [accuracy] [cost] [store] [http] [--short] [--json] [--keep]
-#   accuracy, cost, store, http   only these parts; without them, all: about six minutes
-#   --short          accuracy for one minute at 5 s and half a minute at 2 s
+# each figure means. What runs is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
+# is gone. The figures stay in BUILD_FOLDER/../bench: PART.json and PART.txt of each part that was measured, whenever.
+# Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]
+#   PART             only these; without them, all (see PARTS below)
+#   --short          accuracy for one minute at 5 s and half a minute at 2 s; growth without the largest fleets
 #   --json           one JSON object to standard output, the tables to standard error
 #   --keep           leave the ticks and the truth of the loads, and say where
 # Exit code: 0 all bars met; 1 one was missed, or a part could not be measured; 2 usage.
 set -euo pipefail
 
+# A part: its name and about how long it takes; the function of that name does it, writes $results/NAME*.json, and fails
+# if it misses a bar.
+readonly PARTS=(
+  "accuracy|4 min"
+  "cost|30 s"
+  "growth|3 min"
+  "store|30 s"
+  "http|45 s"
+)
+
+part_names() { printf '%s\n' "${PARTS[@]%%|*}"; }
+
 usage() {
-  printf 'run.sh: %s\nusage: ./dev bench [accuracy] [cost] [store] [http] [--short] [--json] [--keep]\n' "$1" >&2
+  printf 'run.sh: %s\nusage: ./dev bench [PART...] [--short] [--json] [--keep]\nparts:\n' "$1" >&2
+  printf '  %s\n' "${PARTS[@]//|/, }" >&2
   exit 2
 }
 
-build=${1:?usage: run.sh BUILD_FOLDER [accuracy] [cost] [store] [http] [--short] [--json] [--keep]}
+build=${1:?usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]}
 shift
+build=$(realpath "$build")
 fleetledger=$build/collector/fleetledger
 generator=$build/bench/fleet/fleetledger-fleet
 judge=$build/bench/harness/fleetledger-bench
+results=$(dirname "$build")/bench
 
 parts=()
 long_ticks=36 # of 5 s
 short_ticks=30 # of 2 s
+sizes=(1 10 50 200 500)
 json=false
 keep=false
 for argument in "$@"; do
   case "$argument" in
-    accuracy | cost | store | http) parts+=("$argument") ;;
-    --short) long_ticks=12 short_ticks=15 ;;
+    --short) long_ticks=12 short_ticks=15 sizes=(1 10 50) ;;
     --json) json=true ;;
     --keep) keep=true ;;
-    *) usage "no part or option \"$argument\"" ;;
+    *)
+      part_names | grep -qxF -e "$argument" || usage "no part or option \"$argument\""
+      parts+=("$argument")
+      ;;
   esac
 done
-if [ ${#parts[@]} -eq 0 ]; then parts=(accuracy cost store http); fi
+if [ ${#parts[@]} -eq 0 ]; then mapfile -t parts < <(part_names); fi
+mkdir -p "$results"
 
 exec 3>&1 # for the JSON
 if $json; then exec 1>&2; fi
@@ -86,8 +105,8 @@ start_sampling() {
   children+=($!)
 }
 
-# accuracy NAME TICKS INTERVAL: the loads use about one core in all.
-accuracy() {
+# accuracy_run NAME TICKS INTERVAL: the loads use about one core in all.
+accuracy_run() {
   local root=$work/$1 ticks=$2 interval=$3
   echo "Loads with a known use of CPU, $ticks ticks of $interval ..."
   start_fleet "$root" --agents 1 --names metered --sessions 8 --server-load steady:3 \
@@ -96,7 +115,15 @@ accuracy() {
     wait "${children[-1]}" || return 1
   end_last
   end_last # the fleet: its loads write their last rows of truth
-  "$judge" accuracy --fleet "$root" --ticks "$root.ticks" --json "$root.json"
+  "$judge" accuracy --fleet "$root" --ticks "$root.ticks" --json "$results/accuracy-$1.json"
+}
+
+accuracy() {
+  local missed=0
+  accuracy_run every-5s "$long_ticks" 5s || missed=1
+  echo
+  accuracy_run every-2s "$short_ticks" 2s || missed=1
+  return $missed
 }
 
 cost() {
@@ -104,15 +131,32 @@ cost() {
   echo "Ten agents with five idle sessions each, 20 ticks with their ledgers ..."
   mkfifo "$root.ticks"
   start_fleet "$root" --agents 10 --sessions 5 --loads idle || return 1
-  "$judge" cost --json "$root.json" <"$root.ticks" &
+  "$judge" cost --json "$results/cost.json" <"$root.ticks" &
   children+=($!)
   start_sampling "$root/home" --record --ticks 20 --interval 1s >"$root.ticks"
   wait "${children[-1]}" && wait "${children[-2]}" || return 1
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
+growth() {
+  local root agents point points=()
+  for agents in "${sizes[@]}"; do
+    echo "$agents agents with ten idle sessions each, a tick every second ..."
+    root=$work/growth-$agents
+    point=$results/growth-$agents.point
+    # Sessions are bare processes: thousands of real ones would not fit everywhere.
+    start_fleet "$root" --agents "$agents" --sessions 10 --loads idle --no-tmux || return 1
+    "$judge" growth --program "$fleetledger" --fleet "$root" --folder "$root.work" --tmux "$root/list-panes" \
+      --agents "$agents" --json "$point" || return 1
+    end_last
+    points+=("$point")
+  done
+  echo
+  "$judge" growth-report --plot-data "$results/growth.dat" --json "$results/growth.json" "${points[@]}"
+}
+
 store() {
-  "$judge" store --json "$work/store.json"
+  "$judge" store --json "$results/store.json"
 }
 
 http() {
@@ -133,28 +177,21 @@ http() {
     kill -0 "${children[-1]}" 2>/dev/null || { cat "$root.log" >&2; return 1; }
     sleep 0.1
   done
-  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --seconds 20 --json "$root.json" || return 1
+  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --seconds 20 --json "$results/http.json" || return 1
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
-"$judge" machine --json "$work/machine.json"
+"$judge" machine --json "$results/machine.json" | tee "$results/machine.txt"
 status=0
 for part in "${parts[@]}"; do
   echo
-  case "$part" in
-    accuracy)
-      accuracy every-5s "$long_ticks" 5s || status=1
-      echo
-      accuracy every-2s "$short_ticks" 2s || status=1
-      ;;
-    cost) cost || status=1 ;;
-    store) store || status=1 ;;
-    http) http || status=1 ;;
-  esac
+  rm -f "$results/$part".*
+  { "$part" || status=1; } > >(tee "$results/$part.txt")
+  while [ ${#children[@]} -gt 0 ]; do end_last; done
 done
 if $json; then
   separator='{'
-  for file in "$work"/*.json; do
+  for file in "$results"/*.json; do
     name=${file##*/}
     printf '%s"%s":%s' "$separator" "${name%.json}" "$(<"$file")" >&3
     separator=','

@@ -1,18 +1,11 @@
 #include "bench/harness/cost.h"
 
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <istream>
-#include <spawn.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
 #include "bench/harness/json.h"
+#include "bench/harness/programs.h"
 #include "bench/harness/ticks.h"
-#include "collector/sources/program.h"
 #include "collector/sources/ps_parser.h"
 
 namespace fleetledger::bench {
@@ -21,49 +14,6 @@ namespace {
 constexpr std::size_t kFewestTicks = 5;
 
 double milliseconds(Micros time) { return static_cast<double>(time.count()) / 1e3; }
-double milliseconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3;
-}
-
-/// A program that is run again and again with its output thrown away.
-class BareProgram {
- public:
-  static Result<BareProgram> find(const char* name, std::vector<std::string> arguments) {
-    auto path = find_program(name);
-    if (!path) return fail(path.error());
-    arguments.insert(arguments.begin(), std::move(*path));
-    return BareProgram(std::move(arguments));
-  }
-
-  /// The CPU milliseconds of one run.
-  Result<double> run() {
-    std::vector<char*> argv;
-    for (auto& argument : argv_) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    std::string locale = "LC_ALL=C";
-    const char* folder = std::getenv("TMUX_TMPDIR");
-    std::string tmux = std::string("TMUX_TMPDIR=") + (folder == nullptr ? "/tmp" : folder);
-    std::vector<char*> environment{locale.data(), tmux.data(), nullptr};
-    posix_spawn_file_actions_t streams;
-    posix_spawn_file_actions_init(&streams);
-    posix_spawn_file_actions_addopen(&streams, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&streams, 1, "/dev/null", O_WRONLY, 0);
-    pid_t pid = -1;
-    const int error = posix_spawn(&pid, argv[0], &streams, nullptr, argv.data(), environment.data());
-    posix_spawn_file_actions_destroy(&streams);
-    if (error != 0) return fail("run " + argv_[0] + ": " + std::strerror(error));
-    int status = 0;
-    rusage used{};
-    while (wait4(pid, &status, 0, &used) < 0 && errno == EINTR) {
-    }
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return fail("run " + argv_[0] + ": it failed");
-    return milliseconds(used.ru_utime) + milliseconds(used.ru_stime);
-  }
-
- private:
-  explicit BareProgram(std::vector<std::string> argv) : argv_(std::move(argv)) {}
-  std::vector<std::string> argv_;
-};
 
 struct Line {
   const char* name;

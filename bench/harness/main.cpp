@@ -1,12 +1,18 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
+#include <iterator>
+#include <memory>
 
 #include "backends/backends.h"
 #include "bench/harness/accuracy.h"
 #include "bench/harness/cost.h"
+#include "bench/harness/growth.h"
 #include "bench/harness/http.h"
 #include "bench/harness/machine.h"
 #include "bench/harness/store.h"
@@ -32,90 +38,183 @@ void publish(const std::string& table, const std::string& json, const std::strin
   if (!path.empty()) std::ofstream(path) << json << '\n';
 }
 
-int judge_accuracy(const std::string& root, const std::string& ticks_file, const std::string& json) {
-  const auto ticks = read_ticks(ticks_file);
-  if (!ticks) return report(ticks.error());
-  const auto truths = read_fleet_truth(root);
-  if (!truths) return report(truths.error());
-  const auto accuracy = compare(*ticks, *truths, this_machine().cores);
-  if (!accuracy) return report(accuracy.error());
-  publish(accuracy_table(*accuracy), accuracy_json(*accuracy), json);
-  return accuracy->missed.empty() ? 0 : kMissed;
+std::string text_of(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
-int show_cost(const std::string& json) {
-  const auto cost = measure_cost(std::cin);
-  if (!cost) return report(cost.error());
-  publish(cost_table(*cost), cost_json(*cost), json);
-  return 0;
+using Run = std::function<int()>;
+
+std::shared_ptr<std::string> add_json(CLI::App& verb) {
+  auto path = std::make_shared<std::string>();
+  verb.add_option("--json", *path, "Also write the figures to this file");
+  return path;
 }
 
-int show_store(const std::string& json) {
-  const auto cost = measure_store();
-  if (!cost) return report(cost.error());
-  const auto missed = missed_bars(*cost);
-  publish(store_table(*cost) + missed, store_json(*cost), json);
-  return missed.empty() ? 0 : kMissed;
+Run accuracy_verb(CLI::App& verb) {
+  struct Options {
+    std::string root;
+    std::string ticks;
+  };
+  const auto options = std::make_shared<Options>();
+  verb.add_option("--fleet", options->root, "The fleet's folder")->required();
+  verb.add_option("--ticks", options->ticks, "What `fleetledger sample --json` printed")->required();
+  return [options, json = add_json(verb)] {
+    const auto ticks = read_ticks(options->ticks);
+    if (!ticks) return report(ticks.error());
+    const auto truths = read_fleet_truth(options->root);
+    if (!truths) return report(truths.error());
+    const auto accuracy = compare(*ticks, *truths, this_machine().cores);
+    if (!accuracy) return report(accuracy.error());
+    publish(accuracy_table(*accuracy), accuracy_json(*accuracy), *json);
+    return accuracy->missed.empty() ? 0 : kMissed;
+  };
 }
 
-int show_http(HttpTarget target, const std::string& token_file, const std::string& json) {
-  std::getline(std::ifstream(token_file), target.token);
-  const auto cost = measure_http(target);
-  if (!cost) return report(cost.error());
-  const auto missed = missed_bars(*cost);
-  publish(http_table(*cost) + missed, http_json(*cost), json);
-  return missed.empty() ? 0 : kMissed;
+Run cost_verb(CLI::App& verb) {
+  return [json = add_json(verb)] {
+    const auto cost = measure_cost(std::cin);
+    if (!cost) return report(cost.error());
+    publish(cost_table(*cost), cost_json(*cost), *json);
+    return 0;
+  };
 }
 
-int fill(const std::string& path) {
-  const std::string name = std::filesystem::path(path).filename();
-  auto store = open_store("sqlite", {});
-  if (!store) return report(store.error());
-  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const LedgerKey ledger{{agent_id(name, path), name, path}, LedgerLocation::agent};
-  const auto filled = fill_ledger(**store, ledger, now);
-  return filled ? 0 : report(filled.error());
+Run store_verb(CLI::App& verb) {
+  return [json = add_json(verb)] {
+    const auto cost = measure_store();
+    if (!cost) return report(cost.error());
+    const auto missed = missed_bars(*cost);
+    publish(store_table(*cost) + missed, store_json(*cost), *json);
+    return missed.empty() ? 0 : kMissed;
+  };
 }
+
+Run http_verb(CLI::App& verb) {
+  struct Options {
+    HttpTarget target;
+    std::string token_file;
+  };
+  const auto options = std::make_shared<Options>();
+  auto& target = options->target;
+  verb.add_option("--address", target.address, "Where it listens: 127.0.0.1:4100")->required();
+  verb.add_option("--token-file", options->token_file, "The operator's token")->required();
+  verb.add_option("--agent", target.agent, "Whose ledger")->required();
+  verb.add_option("--seconds", target.seconds, "How long, with wrk and before it without")->check(CLI::Range(1, 600));
+  return [options, json = add_json(verb)] {
+    std::getline(std::ifstream(options->token_file), options->target.token);
+    const auto cost = measure_http(options->target);
+    if (!cost) return report(cost.error());
+    const auto missed = missed_bars(*cost);
+    publish(http_table(*cost) + missed, http_json(*cost), *json);
+    return missed.empty() ? 0 : kMissed;
+  };
+}
+
+Run fill_verb(CLI::App& verb) {
+  const auto agent = std::make_shared<std::string>();
+  verb.add_option("--agent", *agent, "The agent's path")->required();
+  return [agent] {
+    const std::string name = std::filesystem::path(*agent).filename();
+    auto store = open_store("sqlite", {});
+    if (!store) return report(store.error());
+    const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    const LedgerKey ledger{{agent_id(name, *agent), name, *agent}, LedgerLocation::agent};
+    const auto filled = fill_ledger(**store, ledger, now);
+    return filled ? 0 : report(filled.error());
+  };
+}
+
+void add_metered(CLI::App& verb, MeteredOptions& options) {
+  verb.add_option("--program", options.program, "fleetledger")->required();
+  verb.add_option("--fleet", options.fleet, "The folder of a fleet that runs")->required();
+  verb.add_option("--folder", options.folder, "Where to put what is needed")->required();
+  verb.add_option("--tmux", options.tmux, "What the collector asks for panes");
+}
+
+Run growth_verb(CLI::App& verb) {
+  struct Options {
+    MeteredOptions metered;
+    std::size_t agents = 1;
+  };
+  const auto options = std::make_shared<Options>();
+  add_metered(verb, options->metered);
+  verb.add_option("--agents", options->agents, "How many the fleet has")->required();
+  return [options, json = add_json(verb)] {
+    const auto point = measure_growth(options->metered, options->agents);
+    if (!point) return report(point.error());
+    publish("", point_json(*point), *json);
+    return 0;
+  };
+}
+
+Run growth_report_verb(CLI::App& verb) {
+  struct Options {
+    std::vector<std::string> points;
+    std::string plot;
+  };
+  const auto options = std::make_shared<Options>();
+  verb.add_option("points", options->points, "What `growth` wrote")->required();
+  verb.add_option("--plot-data", options->plot, "Also write lines for a plot to this file");
+  return [options, json = add_json(verb)] {
+    std::vector<GrowthPoint> points;
+    for (const auto& path : options->points) {
+      auto point = parse_point(text_of(path));
+      if (!point) return report(point.error());
+      points.push_back(std::move(*point));
+    }
+    std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.agents < b.agents; });
+    publish(growth_table(points), growth_json(points), *json);
+    if (!options->plot.empty()) std::ofstream(options->plot) << growth_plot_data(points);
+    return all_met(growth_bars(points)) ? 0 : kMissed;
+  };
+}
+
+Run machine_verb(CLI::App& verb) {
+  return [json = add_json(verb)] {
+    const auto here = this_machine();
+    publish(machine_line(here), machine_json(here), *json);
+    return 0;
+  };
+}
+
+struct Verb {
+  const char* name;
+  const char* help;
+  Run (*add)(CLI::App& verb);  ///< its options; what is returned does it
+};
+
+constexpr std::array kVerbs{
+    Verb{"accuracy", "Compare ticks with the truth of a fleet that has ended", accuracy_verb},
+    Verb{"cost",
+         "Read the lines of `fleetledger sample --json` from standard input as they come, and run a bare ps and tmux "
+         "beside each",
+         cost_verb},
+    Verb{"store", "Ask and write a ledger of a week, and the bare statements beside", store_verb},
+    Verb{"http", "Let wrk ask a collector that runs, and look at its ticks meanwhile", http_verb},
+    Verb{"fill", "Write a ledger of a week for an agent that is not metered yet", fill_verb},
+    Verb{"growth", "Meter a fleet of one size by /proc and by ps, and the bare minimum beside", growth_verb},
+    Verb{"growth-report", "Fit and judge what fleets of several sizes cost", growth_report_verb},
+    Verb{"machine", "Name this machine", machine_verb},
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Judges what fleetledger measured and what it cost; exit code 1: a bar was missed"};
   app.require_subcommand(1);
-  std::string root;
-  std::string ticks;
-  std::string json;
-  auto* accuracy = app.add_subcommand("accuracy", "Compare ticks with the truth of a fleet that has ended");
-  accuracy->add_option("--fleet", root, "The fleet's folder")->required();
-  accuracy->add_option("--ticks", ticks, "What `fleetledger sample --json` printed")->required();
-  auto* cost = app.add_subcommand("cost",
-                                  "Read the lines of `fleetledger sample --json` from standard input as they "
-                                  "come, and run a bare ps and tmux beside each");
-  auto* store = app.add_subcommand("store", "Ask and write a ledger of a week, and the bare statements beside");
-  HttpTarget target;
-  std::string token_file;
-  auto* http = app.add_subcommand("http", "Let wrk ask a collector that runs, and look at its ticks meanwhile");
-  http->add_option("--address", target.address, "Where it listens: 127.0.0.1:4100")->required();
-  http->add_option("--token-file", token_file, "The operator's token")->required();
-  http->add_option("--agent", target.agent, "Whose ledger")->required();
-  http->add_option("--seconds", target.seconds, "How long, with wrk and before it without")->check(CLI::Range(1, 600));
-  std::string agent;
-  auto* filling = app.add_subcommand("fill", "Write a ledger of a week for an agent that is not metered yet");
-  filling->add_option("--agent", agent, "The agent's path")->required();
-  auto* machine = app.add_subcommand("machine", "Name this machine");
-  for (auto* verb : {accuracy, cost, http, store, machine})
-    verb->add_option("--json", json, "Also write the figures to this file");
+  std::vector<std::pair<CLI::App*, Run>> verbs;
+  for (const auto& verb : kVerbs) {
+    auto* added = app.add_subcommand(verb.name, verb.help);
+    verbs.emplace_back(added, verb.add(*added));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kFailed;
   }
-  if (*accuracy) return judge_accuracy(root, ticks, json);
-  if (*cost) return show_cost(json);
-  if (*store) return show_store(json);
-  if (*http) return show_http(target, token_file, json);
-  if (*filling) return fill(agent);
-  const auto here = this_machine();
-  publish(machine_line(here), machine_json(here), json);
-  return 0;
+  for (const auto& [verb, run] : verbs) {
+    if (*verb) return run();
+  }
+  return kFailed;
 }
