@@ -1,33 +1,15 @@
 #include "collector/heap_question.h"
 
-#include <cmath>
-
 #include "collector/clock.h"
 #include "collector/http/client.h"
 #include "collector/sources/peer_owner.h"
-#include "config/json.h"
+#include "config/health.h"
 
 namespace fleetledger {
 namespace {
 
 constexpr Micros kTimeLimit = std::chrono::milliseconds{500};
 constexpr std::size_t kLargestAnswer = std::size_t{64} << 10U;
-
-Result<Bytes> read_health(const HttpAnswer& answer) {
-  if (answer.status != 200) {
-    return fail("it answers with status " + std::to_string(answer.status));
-  }
-  const auto health = JsonDocument::parse(answer.body);
-  if (!health) {
-    return fail(health.error());
-  }
-  constexpr double kMost = 1 << 24U;  // 16 TiB
-  const auto megabytes = health->root().member("memory").member("heapUsed").number();
-  if (!megabytes || !(*megabytes >= 0 && *megabytes <= kMost)) {
-    return fail("its answer says nothing of its heap");
-  }
-  return Bytes{std::llround(*megabytes * 1024 * 1024)};
-}
 
 }  // namespace
 
@@ -54,7 +36,13 @@ Result<Bytes> ask_heap(const HeapQuestion& question) {
       break;
     }
   }
-  return answer ? read_health(*answer) : fail(answer.error());
+  if (!answer) {
+    return fail(answer.error());
+  }
+  if (answer->status != 200) {
+    return fail("it answers with status " + std::to_string(answer->status));
+  }
+  return parse_health(answer->body);
 }
 
 }  // namespace fleetledger

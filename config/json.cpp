@@ -3,10 +3,12 @@
 #include <cmath>
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
 
 namespace fleetledger {
 namespace {
 
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
 
 const rapidjson::Value& as_value(const void* value) { return *static_cast<const rapidjson::Value*>(value); }
@@ -87,13 +89,17 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text) {
   if (text.empty()) return fail("it is empty", Error::Kind::invalid);
   // The parser takes a NUL for the end; a crash of the host can leave a tail of them.
   if (text.find('\0') != std::string_view::npos) return fail("it is not JSON: it holds a NUL", Error::Kind::invalid);
+  // Left to RapidJSON, any of the mark's three bytes would do.
+  const std::size_t mark = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   auto content = std::make_shared<Content>();
-  content->document.Parse<kFlags>(text.data(), text.size());
+  rapidjson::MemoryStream stream(text.data() + mark, text.size() - mark);
+  content->document.ParseStream<kFlags, rapidjson::UTF8<>>(stream);
   if (content->document.HasParseError()) {
     std::string reason = rapidjson::GetParseError_En(content->document.GetParseError());
     if (reason.ends_with('.')) reason.pop_back();
-    return fail("it is not JSON: " + reason + " (byte " + std::to_string(content->document.GetErrorOffset()) + ")",
-                Error::Kind::invalid);
+    return fail(
+        "it is not JSON: " + reason + " (byte " + std::to_string(mark + content->document.GetErrorOffset()) + ")",
+        Error::Kind::invalid);
   }
   return JsonDocument(std::move(content));
 }

@@ -48,7 +48,8 @@ JsonWriter& JsonWriter::end() {
 }
 
 JsonWriter& JsonWriter::key(std::string_view name) {
-  output_->writer.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+  const auto valid = valid_utf8(name);
+  output_->writer.Key(valid.data(), static_cast<rapidjson::SizeType>(valid.size()));
   return *this;
 }
 

@@ -11,8 +11,8 @@
 
 namespace fleetledger {
 
-/// Writes one JSON text, depth first: `w.object().field("a", 1).key("b").array()...end().end()`. Foreign strings are
-/// made valid UTF-8 (bytes that are none become U+FFFD); numbers that are not finite become null.
+/// Writes one JSON text, depth first: `w.object().field("a", 1).key("b").array()...end().end()`. Strings, also
+/// names, are made valid UTF-8 (bytes that are none become U+FFFD); numbers that are not finite become null.
 class JsonWriter {
  public:
   JsonWriter();

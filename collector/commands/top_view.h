@@ -17,7 +17,7 @@ struct TopOrigin {
 };
 
 struct TopPage {
-  std::size_t width = 80;  ///< columns; no line is longer
+  std::size_t width = 80;  ///< columns; no line is longer, but for a page narrower than 80: there none is than 80
   std::size_t height = 0;  ///< lines; 0: as many as there are. What does not fit is added up in one row
   bool colour = false;
 };

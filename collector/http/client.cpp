@@ -4,23 +4,21 @@
 #include <arpa/inet.h>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <netinet/in.h>
-#include <optional>
 #include <poll.h>
+#include <span>
 #include <string_view>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "collector/clock.h"
+#include "collector/http/answer.h"
 #include "config/listen_address.h"
 
 namespace fleetledger {
 namespace {
-
-constexpr std::size_t kLargestHead = std::size_t{16} << 10U;
 
 class Connection {
  public:
@@ -72,18 +70,16 @@ class Connection {
     return {};
   }
 
-  /// Appends what has come to `text`; false at the end.
-  Result<bool> receive(std::string& text) {
+  /// How much has come; 0 at the end.
+  Result<std::size_t> receive(std::span<char> into) {
     for (;;) {
       // Also without waiting: one who sends without end must not outlast the time.
       if (auto ready = wait(POLLIN); !ready) {
         return fail(ready.error());
       }
-      std::array<char, 16384> block{};
-      const auto count = ::recv(socket_, block.data(), block.size(), 0);
+      const auto count = ::recv(socket_, into.data(), into.size(), 0);
       if (count >= 0) {
-        text.append(block.data(), static_cast<std::size_t>(count));
-        return count > 0;
+        return static_cast<std::size_t>(count);
       }
       if (errno != EAGAIN && errno != EINTR) {
         return fail(std::strerror(errno));
@@ -148,88 +144,20 @@ bool is_printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7F; });
 }
 
-struct Head {
-  int status = 0;
-  std::optional<std::size_t> length;
-};
-
-bool same_name(std::string_view name, std::string_view lower) {
-  return std::equal(name.begin(), name.end(), lower.begin(), lower.end(),
-                    [](char c, char wanted) { return (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) == wanted; });
-}
-
-template <typename Number>
-bool read_digits(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() && text.front() != '-';
-}
-
-/// `lines` each end with "\r\n": "HTTP/1.x NNN ...", then "Name: value".
-std::optional<Head> parse_head(std::string_view lines) {
-  Head head;
-  if (lines.size() < 14 || !lines.starts_with("HTTP/1.") || lines[8] != ' ' ||
-      !read_digits(lines.substr(9, 3), head.status) || head.status < 100 || (lines[12] != ' ' && lines[12] != '\r')) {
-    return std::nullopt;
-  }
-  for (lines.remove_prefix(lines.find("\r\n") + 2); !lines.empty();) {
-    const auto end = lines.find("\r\n");
-    const auto line = lines.substr(0, end);
-    const auto colon = line.find(':');
-    if (colon == std::string_view::npos) {
-      return std::nullopt;
-    }
-    const auto name = line.substr(0, colon);
-    if (same_name(name, "transfer-encoding") || same_name(name, "content-encoding")) {
-      return std::nullopt;  // not asked for
-    }
-    if (same_name(name, "content-length")) {
-      auto value = line.substr(colon + 1);
-      value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-      std::size_t length = 0;
-      if (head.length || value.empty() || !read_digits(value, length)) {
-        return std::nullopt;
-      }
-      head.length = length;
-    }
-    lines.remove_prefix(end + 2);
-  }
-  return head;
-}
-
 Result<HttpAnswer> read_answer(Connection& connection, std::size_t largest_body) {
-  const auto refuse = [](std::string why) { return fail(std::move(why), Error::Kind::invalid); };
-  std::string text;
-  std::size_t body = std::string::npos;
-  std::optional<Head> head;
+  HttpAnswerReader reader(largest_body);
   for (;;) {
-    const auto more = connection.receive(text);
-    if (!more) {
-      return fail(more.error());
+    std::array<char, 16384> block{};
+    const auto count = connection.receive(block);
+    if (!count) {
+      return fail(count.error());
     }
-    if (!head) {
-      const auto end = text.find("\r\n\r\n");
-      if (std::min(end, text.size()) > kLargestHead) {
-        return refuse("its answer's head is too long");
-      }
-      if (end != std::string::npos) {
-        head = parse_head(std::string_view(text).substr(0, end + 2));
-        if (!head) {
-          return refuse("its answer is no HTTP");
-        }
-        body = end + 4;
-      }
+    auto answer = *count > 0 ? reader.add({block.data(), *count}) : reader.end();
+    if (!answer) {
+      return fail(answer.error());
     }
-    if (head) {
-      const auto size = text.size() - body;
-      if (std::max(size, head->length.value_or(0)) > largest_body) {
-        return refuse("its answer is too long");
-      }
-      if (head->length ? size >= *head->length : !*more) {
-        return HttpAnswer{head->status, text.substr(body, head->length.value_or(size))};
-      }
-    }
-    if (!*more) {
-      return refuse("its answer is cut short");
+    if (*answer) {
+      return std::move(**answer);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "collector/http/answer.h"
 #include "core/result.h"
 #include "core/units.h"
 
@@ -19,11 +20,6 @@ struct HttpGet {
   Micros time_limit = std::chrono::seconds{1};  ///< for all of it
   /// Called on the connected socket before a byte is sent; after an Error none is. May be empty.
   std::function<Result<void>(int socket, MonotonicTime deadline)> before_sending;
-};
-
-struct HttpAnswer {
-  int status = 0;
-  std::string body;
 };
 
 /// Asks a server on this host, and blocks until it has answered: to be called in the pool, or by a command. What comes

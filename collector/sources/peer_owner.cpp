@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "collector/clock.h"
+#include "collector/sources/net_table.h"
 #include "collector/sources/proc_stat.h"
 
 namespace fleetledger {
@@ -35,7 +36,7 @@ constexpr int kLooks = 3;
 
 struct Socket {
   std::uint64_t inode = 0;  ///< 0: nobody has accepted it yet
-  std::uint64_t owner = 0;
+  Uid owner = 0;
 };
 
 /// An end of a connection as /proc/net/tcp writes it: the address as words in the machine's order, then the port.
@@ -79,15 +80,9 @@ std::optional<Socket> find_socket(const char* table, const std::string& local, c
   std::ifstream file(table);
   std::string line;
   while (!local.empty() && std::getline(file, line)) {
-    std::istringstream fields(line);
-    std::string skipped;
-    std::string from;
-    std::string to;
-    Socket found;
-    fields >> skipped >> from >> to;
-    if (from == local && to == remote &&
-        fields >> skipped >> skipped >> skipped >> skipped >> found.owner >> skipped >> found.inode) {
-      return found;
+    const auto found = parse_net_socket(line);
+    if (found && found->local == local && found->remote == remote) {
+      return Socket{found->inode, found->owner};
     }
   }
   return std::nullopt;
@@ -100,17 +95,11 @@ std::vector<std::pair<Socket, unsigned>> listening_sockets(const char* table) {
   std::ifstream file(table);
   std::string line;
   while (std::getline(file, line)) {
-    std::istringstream fields(line);
-    std::string skipped;
-    std::string local;
-    std::string state;
-    Socket found;
-    unsigned port = 0;
-    if (fields >> skipped >> local >> skipped >> state && state == kListening &&
-        fields >> skipped >> skipped >> skipped >> found.owner >> skipped >> found.inode) {
-      const auto* end = local.data() + local.size();
-      std::from_chars(local.data() + std::min(local.rfind(':'), local.size() - 1) + 1, end, port, 16);
-      sockets.emplace_back(found, port);
+    if (const auto found = parse_net_socket(line); found && found->state == kListening) {
+      const auto digits = found->local.substr(found->local.find(':') + 1);
+      unsigned port = 0;
+      std::from_chars(digits.data(), digits.data() + digits.size(), port, 16);
+      sockets.emplace_back(Socket{found->inode, found->owner}, port);
     }
   }
   return sockets;

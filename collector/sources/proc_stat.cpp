@@ -57,6 +57,9 @@ std::optional<ProcStat> parse_proc_stat(std::string_view line) {
   }
   stat.name = ProcessName(line.substr(open + 1, close - open - 1));
   stat.state = line[close + 2];
+  if ((stat.state < 'A' || stat.state > 'Z') && (stat.state < 'a' || stat.state > 'z')) {
+    return std::nullopt;
+  }
 
   Numbers numbers(line.substr(close + 3));  // after the state, which is field 3
   std::int64_t user = 0;

@@ -136,7 +136,7 @@ Share fine_share(double printed) {
 /// What %cpu says: cut off to 0.1 % below 100 %, to whole percents from there.
 Share coarse_share(double printed) {
   const double step = printed < 100 ? 0.1 : 1;
-  return {.low = (printed - 1e-6) / 100, .high = (printed + step + 1e-6) / 100};
+  return {.low = std::max(0.0, printed - 1e-6) / 100, .high = (printed + step + 1e-6) / 100};
 }
 
 void read_state(std::string_view state, std::string_view name, PsRow& row) {

@@ -63,6 +63,14 @@ TEST_CASE("text that is not one whole JSON value is refused with the place") {
   }
 }
 
+TEST_CASE("a byte order mark may stand before a JSON value, and no part of one") {
+  CHECK(JsonDocument::parse("\xEF\xBB\xBF{}"));
+  for (const std::string part : {"\xEF", "\xBB", "\xBF", "\xEF\xBB", "\xBB\xBF", "\xEF\xBB\xBF\xEF\xBB\xBF"}) {
+    CHECK_FALSE(JsonDocument::parse(part + "{}"));
+  }
+  CHECK(JsonDocument::parse("\xEF\xBB\xBF[x]").error().text.ends_with("(byte 4)"));
+}
+
 TEST_CASE("a million open brackets cost no stack") {
   const std::string open(1'000'000, '[');
   CHECK_FALSE(JsonDocument::parse(open));

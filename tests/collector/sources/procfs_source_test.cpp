@@ -95,6 +95,14 @@ TEST_CASE("a stat line that is not whole is not read, wherever it breaks off bef
   CHECK(parse_proc_stat(std::string_view(line).substr(0, used + 1)));
 }
 
+TEST_CASE("a stat line whose state is no letter is not read") {
+  CHECK(parse_proc_stat(stat_line(7, "work", "Z", 3)));
+  CHECK(parse_proc_stat(stat_line(7, "work", "t", 3)));
+  for (const auto* state : {" ", "0", "(", "\n", "RR", ""}) {
+    CHECK_FALSE(parse_proc_stat(stat_line(7, "work", state, 3)));
+  }
+}
+
 TEST_CASE("whatever bytes a stat line has, it is read in range or refused") {
   std::mt19937 random(11);
   for (int round = 0; round < 50'000; ++round) {

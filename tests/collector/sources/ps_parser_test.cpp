@@ -57,6 +57,12 @@ TEST_CASE("names are read as they are, whatever is in them") {
   CHECK(only_row(line_with("S    longer than fifteen bytes")).name.view() == "longer than fif");
 }
 
+TEST_CASE("no share is below zero, also where ps contradicts itself") {
+  const auto row = only_row("   7236     999  1000      94       70   1:11 99.999 99.999  0.0  2048 R    work\n");
+  CHECK(row.with_reaped.share_low == 0);
+  CHECK(row.own.share_low >= 0);
+}
+
 TEST_CASE("a zombie is known by its state, and ps's remark is no part of its name") {
   const auto zombie = only_row(line_with("Zs   sleep <defunct>"));
   CHECK(zombie.zombie);
