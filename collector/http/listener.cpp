@@ -14,7 +14,9 @@
 namespace fleetledger {
 namespace {
 
-constexpr int kBacklog = 128;
+/// Many more than are served at a time: whom the kernel turns away here tries again after a second, so that a flood
+/// would keep honest clients waiting. The kernel has a limit of its own (net.core.somaxconn).
+constexpr int kBacklog = 4096;
 constexpr std::string_view kUnixPrefix = "unix:";
 
 tl::unexpected<Error> cannot(const std::string& address, const std::string& why,

@@ -77,7 +77,8 @@ class HttpServer::Impl {
 
  private:
   enum class State {
-    waiting,  ///< for a whole request
+    fresh,    ///< waiting for a whole request; none that was answered well came yet
+    waiting,  ///< for a further whole request
     working,  ///< the handler has it
     sending,  ///< the answer
     ending,   ///< shut down by us; libmicrohttpd has yet to notice
@@ -96,7 +97,8 @@ class HttpServer::Impl {
     MHD_Connection* mhd = nullptr;
     int descriptor = -1;
     Request::Peer peer = Request::Peer::remote;
-    State state = State::waiting;
+    State state = State::fresh;
+    bool answered_well = false;
     std::uint64_t since = 0;  ///< when it came into this state, by the loop's clock in ms
     // Of the request that is under way:
     std::string target;
@@ -146,7 +148,7 @@ class HttpServer::Impl {
   std::uint64_t retry_at_ = 0;  ///< no new connections before this
   MHD_Daemon* daemon_ = nullptr;
   Request::Peer peer_of_new_ = Request::Peer::remote;  ///< of the connection that is being added
-  std::array<std::list<Connection>, 4> connections_;   ///< by state, each with the longest there first
+  std::array<std::list<Connection>, 5> connections_;   ///< by state, each with the longest there first
   UvHandle<uv_poll_t> poll_;
   UvHandle<uv_timer_t> timer_;
   UvHandle<uv_idle_t> soon_;  ///< active while drive() is due in the next turn
@@ -289,7 +291,12 @@ void HttpServer::Impl::add(int descriptor, const sockaddr_storage& address, sock
 }
 
 HttpServer::Impl::Connection* HttpServer::Impl::dispensable() {
-  if (!in(State::waiting).empty()) return &in(State::waiting).front();
+  // Neither kind may take more than half of the room from the other: a flood of new connections ends none that asks now
+  // and then, and idle ones that have asked once leave room for new ones to ask.
+  auto& fresh = in(State::fresh);
+  auto& waiting = in(State::waiting);
+  if (!fresh.empty() && (waiting.empty() || fresh.size() >= options_.connections / 2)) return &fresh.front();
+  if (!waiting.empty()) return &waiting.front();
   if (!in(State::sending).empty()) return &in(State::sending).front();
   return nullptr;
 }
@@ -310,8 +317,10 @@ void HttpServer::Impl::drive() {
 }
 
 void HttpServer::Impl::end_idle() {
-  auto& waiting = in(State::waiting);
-  while (!waiting.empty() && waiting.front().since + idle_ms() <= uv_now(loop_)) end(waiting.front());
+  for (const State state : {State::fresh, State::waiting}) {
+    auto& waiting = in(state);
+    while (!waiting.empty() && waiting.front().since + idle_ms() <= uv_now(loop_)) end(waiting.front());
+  }
 }
 
 void HttpServer::Impl::arm_timer() {
@@ -319,7 +328,9 @@ void HttpServer::Impl::arm_timer() {
   const auto within = [&](std::uint64_t ms) { in_ms = in_ms ? std::min(*in_ms, ms) : ms; };
   const auto until = [&](std::uint64_t time) { within(time - std::min(time, uv_now(loop_))); };
   if (MHD_UNSIGNED_LONG_LONG ms = 0; MHD_get_timeout(daemon_, &ms) == MHD_YES) within(ms);
-  if (!in(State::waiting).empty()) until(in(State::waiting).front().since + idle_ms());
+  for (const State state : {State::fresh, State::waiting}) {
+    if (!in(state).empty()) until(in(state).front().since + idle_ms());
+  }
   if (retry_at_ > uv_now(loop_)) until(retry_at_);
   uv_timer_stop(timer_.get());
   if (in_ms == 0) {
@@ -350,9 +361,9 @@ HttpServer::Impl::Connection& HttpServer::Impl::connection_of(MHD_Connection* mh
 }
 
 void HttpServer::Impl::opened(MHD_Connection* mhd, void** context) {
-  auto& waiting = in(State::waiting);
-  Connection& connection = waiting.emplace_back();
-  connection.self = std::prev(waiting.end());
+  auto& fresh = in(State::fresh);
+  Connection& connection = fresh.emplace_back();
+  connection.self = std::prev(fresh.end());
   connection.mhd = mhd;
   connection.descriptor = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
   connection.peer = peer_of_new_;
@@ -369,7 +380,9 @@ void HttpServer::Impl::completed(Connection& connection) {
   connection.head_seen = false;
   connection.exchange.reset();
   connection.answer.reset();
-  if (connection.state != State::ending) set_state(connection, State::waiting);
+  if (connection.state != State::ending) {
+    set_state(connection, connection.answered_well ? State::waiting : State::fresh);
+  }
 }
 
 MHD_Result HttpServer::Impl::on_request(Connection& connection, const char* method) {
@@ -402,6 +415,7 @@ MHD_Result HttpServer::Impl::on_request(Connection& connection, const char* meth
 
 MHD_Result HttpServer::Impl::queue(Connection& connection, Response response, After after) {
   connection.answer.reset();
+  connection.answered_well = connection.answered_well || response.status < 400;
   if (connection.state != State::ending) set_state(connection, State::sending);
   return queue_answer(connection.mhd, std::move(response), after) ? MHD_YES : MHD_NO;
 }

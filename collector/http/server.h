@@ -38,8 +38,10 @@ struct HttpOptions {
 /// NUL ends a target or a header's value.
 ///
 /// When all connections are taken, a new one takes the place of the one that has longest sent no whole request, or else
-/// of the one that has longest not taken its answer; those that wait for the handler are left alone. So neither idle
-/// connections nor slow clients keep others out. A connection has some 40 KiB at most, and its answer.
+/// of the one that has longest not taken its answer; those that wait for the handler are left alone. Half of the room
+/// is for connections on which a request was answered well (status below 400), half for those on which none was yet: so
+/// neither idle connections nor floods of slow clients keep others out. A connection has some 40 KiB at most, and its
+/// answer.
 ///
 /// All on the loop's thread. The loop outlives the server and runs on until its handles are closed.
 class HttpServer {

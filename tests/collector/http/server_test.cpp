@@ -532,6 +532,45 @@ TEST_CASE_METHOD(Fixture, "At the limit the connection that was idle longest has
   CHECK_FALSE(third->ended());
 }
 
+TEST_CASE_METHOD(Fixture, "A flood of new connections ended those of clients that ask now and then") {
+  start({.connections = 8});
+  std::vector<std::unique_ptr<RawClient>> honest;
+  for (int count = 0; count < 4; ++count) {
+    honest.push_back(connect());
+    honest.back()->send(get("/"));
+    CHECK(reply(*honest.back()).status == 200);
+  }
+  std::vector<std::unique_ptr<RawClient>> flood;
+  for (int count = 0; count < 100; ++count) {
+    flood.push_back(connect());
+    flood.back()->send(count % 2 == 0 ? get("/", "X: half").substr(0, 40) : "POST / HTTP/1.1\r\n\r\n");
+  }
+  loop.await([&] { return std::count_if(flood.begin(), flood.end(), [](const auto& c) { return !c->ended(); }) <= 4; });
+  for (const auto& client : honest) {
+    CHECK_FALSE(client->ended());
+    client->send(get("/again"));
+    CHECK(reply(*client).status == 200);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "Connections that asked once and idle leave half of the room to new ones") {
+  start({.connections = 8});
+  std::vector<std::unique_ptr<RawClient>> idle;
+  for (int count = 0; count < 8; ++count) {
+    idle.push_back(connect());
+    idle.back()->send(get("/"));
+    CHECK(reply(*idle.back()).status == 200);
+  }
+  // They are not sent away by each other before they have asked.
+  std::vector<std::unique_ptr<RawClient>> fresh;
+  for (int count = 0; count < 4; ++count) fresh.push_back(connect());
+  loop.await([&] { return std::count_if(idle.begin(), idle.end(), [](const auto& c) { return c->ended(); }) == 4; });
+  for (const auto& client : fresh) {
+    client->send(get("/new"));
+    CHECK(reply(*client).status == 200);
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "Clients that do not read their answers keep nobody out") {
   const auto text = std::make_shared<const std::string>(16U << 20U, 'y');
   handler = [&](const Request& request, const Responder& respond) {
