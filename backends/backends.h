@@ -16,7 +16,7 @@ namespace fleetledger {
 struct StoreOptions {
   std::string central_directory;          ///< sqlite: absolute; made when the first central ledger is written
   std::size_t rows_per_ledger = 20'000;   ///< memory: samples, and events, of one ledger; beyond it the oldest go
-  std::size_t open_ledgers = 256;         ///< sqlite: kept open for writing, four descriptors each
+  std::size_t open_ledgers = 256;         ///< sqlite: kept open, six descriptors each
   std::chrono::milliseconds limit{5000};  ///< sqlite: one operation that computes longer is broken off
 };
 

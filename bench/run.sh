@@ -17,6 +17,7 @@ readonly PARTS=(
   "cost|30 s"
   "growth|3 min"
   "store|30 s"
+  "context|10 s"
   "http|45 s"
 )
 
@@ -157,6 +158,10 @@ growth() {
 
 store() {
   "$judge" store --json "$results/store.json"
+}
+
+context() {
+  "$judge" context --json "$results/context.json"
 }
 
 http() {

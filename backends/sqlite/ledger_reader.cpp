@@ -11,6 +11,7 @@
 #include "backends/activity_builder.h"
 #include "backends/clean.h"
 #include "backends/sqlite/connection.h"
+#include "backends/sqlite/kept_readers.h"
 #include "backends/sqlite/schema.h"
 #include "backends/sqlite/statements.h"
 #include "backends/trend_builder.h"
@@ -329,33 +330,64 @@ EventsElsewhere read_events_after(SQLite::Database& database, const std::optiona
   return found;
 }
 
-/// One attempt by one connection: `read(connection, schema)` in one transaction, so that its parts fit together.
-template <typename Answer, typename Read>
-Result<Answer> read_once(const std::string& path, LedgerConnection::Access access, std::chrono::milliseconds limit,
-                         const Read& read) {
-  auto connection = LedgerConnection::open(path, access, limit);
-  if (!connection) {
-    return fail(connection.error());
-  }
-  try {
-    SQLite::Transaction transaction((*connection)->database());
-    const auto schema = read_schema(**connection);
+/// Where a ledger is read: its place, how long one operation may take, and what may be kept open.
+struct Reading {
+  const LedgerPlace& place;
+  std::chrono::milliseconds limit;
+  KeptReaders* kept;
+};
+
+/// The schema of what is read in this transaction: read again only if it was changed.
+Result<void> renew_schema(OpenReader& reader, bool fresh) {
+  const std::int64_t version = reader.connection->database().execAndGet("PRAGMA schema_version").getInt64();
+  if (fresh || version != reader.schema_version) {
+    const auto schema = read_schema(*reader.connection);
     if (!schema) {
       return fail(schema.error());
     }
-    return read(**connection, *schema);
+    reader.schema = *schema;
+    reader.schema_version = version;
+  }
+  return {};
+}
+
+/// One attempt by one connection: `read(connection, schema)` in one transaction, so that its parts fit together.
+template <typename Answer, typename Read>
+Result<Answer> read_once(const Reading& reading, const std::string& path, LedgerConnection::Access access,
+                         const LedgerRest& rest, const Read& read) {
+  const std::string file = reading.place.file();
+  auto reader = reading.kept != nullptr ? reading.kept->take(file, path, access, rest) : nullptr;
+  const bool fresh = !reader;
+  if (fresh) {
+    auto connection = LedgerConnection::open(path, access, reading.limit);
+    if (!connection) {
+      return fail(connection.error());
+    }
+    reader = std::make_unique<OpenReader>(OpenReader{std::move(*connection), access, rest, {}, 0});
+  }
+  Result<Answer> answer;
+  try {
+    SQLite::Transaction transaction(reader->connection->database());
+    if (const auto renewed = renew_schema(*reader, fresh); !renewed) {
+      return fail(renewed.error());
+    }
+    answer = read(*reader->connection, reader->schema);
   } catch (const std::exception& thrown) {
     return fail(ledger_error("read", path, thrown));
   }
+  if (answer && reading.kept != nullptr) {
+    reading.kept->keep(file, std::move(reader));
+  }
+  return answer;
 }
 
 template <typename Answer, typename Read>
-Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds limit, const Read& read) {
+Result<Answer> read_ledger(const Reading& reading, const Read& read) {
   using Access = LedgerConnection::Access;
   constexpr int kAttempts = 3;
   bool read_failed = false;  // a reader that may not make a -shm fails where a look at the resting file does not
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto path = find_ledger(place);
+    const auto path = find_ledger(reading.place);
     if (!path) {
       return fail(path.error());
     }
@@ -366,7 +398,7 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
     const Access access = before.no_journal && (read_failed || before.settled()) ? Access::read_at_rest
                           : before.left && read_failed                           ? Access::read_left
                                                                                  : Access::read;
-    auto answer = read_once<Answer>(**path, access, limit, read);
+    auto answer = read_once<Answer>(reading, **path, access, before, read);
     const LedgerRest after = look_at_ledger(**path);
     const bool alone = access != Access::read;
     const bool held = !answer && answer.error().kind == Error::Kind::busy;  // who holds it may be writing
@@ -375,7 +407,7 @@ Result<Answer> read_ledger(const LedgerPlace& place, std::chrono::milliseconds l
     }
     read_failed = !alone;
   }
-  return fail("read ledger " + place.file() + ": it changes all the time", Error::Kind::busy);
+  return fail("read ledger " + reading.place.file() + ": it changes all the time", Error::Kind::busy);
 }
 
 }  // namespace
@@ -393,8 +425,8 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since, SummaryCache& summar
   if (auto known = summaries.find(**path, before, since)) {
     return std::move(*known);
   }
-  auto read =
-      read_ledger<ReadSummary>(place_, limit_, [since](LedgerConnection& connection, const LedgerSchema& schema) {
+  auto read = read_ledger<ReadSummary>(
+      Reading{place_, limit_, kept_}, [since](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.samples ? read_summary(connection.database(), schema.own_columns, since) : ReadSummary();
       });
   if (!read) {
@@ -408,7 +440,7 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since, SummaryCache& summar
 
 Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& query) const {
   return read_ledger<std::vector<Sample>>(
-      place_, limit_, [&query](LedgerConnection& connection, const LedgerSchema& schema) {
+      Reading{place_, limit_, kept_}, [&query](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.samples ? read_recent(connection.database(), schema.own_columns, query) : std::vector<Sample>();
       });
 }
@@ -417,36 +449,36 @@ Result<std::vector<SourceTrend>> LedgerReader::trend(const TrendQuery& query) co
   if (const auto good = check(query); !good) {
     return fail(good.error());
   }
-  return read_ledger<std::vector<SourceTrend>>(
-      place_, limit_, [&query](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.samples ? read_trend(connection.database(), schema.own_columns, query)
-                              : std::vector<SourceTrend>();
-      });
+  return read_ledger<std::vector<SourceTrend>>(Reading{place_, limit_, kept_}, [&query](LedgerConnection& connection,
+                                                                                        const LedgerSchema& schema) {
+    return schema.samples ? read_trend(connection.database(), schema.own_columns, query) : std::vector<SourceTrend>();
+  });
 }
 
 Result<std::int64_t> LedgerReader::sample_count() const {
-  return read_ledger<std::int64_t>(place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
-    return schema.samples ? count_samples(connection.database()) : 0;
-  });
+  return read_ledger<std::int64_t>(Reading{place_, limit_, kept_},
+                                   [](LedgerConnection& connection, const LedgerSchema& schema) {
+                                     return schema.samples ? count_samples(connection.database()) : 0;
+                                   });
 }
 
 Result<std::optional<WallTime>> LedgerReader::newest_sample() const {
   return read_ledger<std::optional<WallTime>>(
-      place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
+      Reading{place_, limit_, kept_}, [](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.samples ? read_newest(connection.database()) : std::nullopt;
       });
 }
 
 Result<RateLimitReport> LedgerReader::rate_limit_report(WallTime since) const {
   return read_ledger<RateLimitReport>(
-      place_, limit_, [since](LedgerConnection& connection, const LedgerSchema& schema) {
+      Reading{place_, limit_, kept_}, [since](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.events ? read_events(connection.database(), schema, since) : RateLimitReport();
       });
 }
 
 Result<std::optional<WallTime>> LedgerReader::newest_foreign(WallTime since, WallTime until) const {
   return read_ledger<std::optional<WallTime>>(
-      place_, limit_,
+      Reading{place_, limit_, kept_},
       [since, until](LedgerConnection& connection, const LedgerSchema& schema) -> std::optional<WallTime> {
         if (!schema.samples) {
           return std::nullopt;
@@ -460,7 +492,7 @@ Result<std::optional<WallTime>> LedgerReader::newest_foreign(WallTime since, Wal
 
 Result<void> LedgerReader::our_samples(const std::function<Result<void>(const std::vector<Sample>&)>& take) const {
   constexpr std::size_t kAtOnce = 5000;
-  return read_ledger<void>(place_, limit_,
+  return read_ledger<void>(Reading{place_, limit_, kept_},
                            [&take](LedgerConnection& connection, const LedgerSchema& schema) -> Result<void> {
                              if (!schema.samples || !schema.own_columns) {
                                return {};
@@ -488,7 +520,8 @@ Result<void> LedgerReader::our_samples(const std::function<Result<void>(const st
 
 Result<std::optional<WallTime>> LedgerReader::central_since() const {
   return read_ledger<std::optional<WallTime>>(
-      place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) -> std::optional<WallTime> {
+      Reading{place_, limit_, kept_},
+      [](LedgerConnection& connection, const LedgerSchema& schema) -> std::optional<WallTime> {
         if (!schema.marks) {
           return std::nullopt;
         }
@@ -499,7 +532,7 @@ Result<std::optional<WallTime>> LedgerReader::central_since() const {
 
 Result<std::optional<RateLimitEvent>> LedgerReader::rate_limit_event(const std::string& id) const {
   return read_ledger<std::optional<RateLimitEvent>>(
-      place_, limit_, [&id](LedgerConnection& connection, const LedgerSchema& schema) {
+      Reading{place_, limit_, kept_}, [&id](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.events ? read_one_event(connection.database(), id) : std::nullopt;
       });
 }
@@ -508,21 +541,22 @@ Result<Activity> LedgerReader::activity(WallTime since, WallTime until) const {
   if (until <= since) {
     return Activity();
   }
-  return read_ledger<Activity>(place_, limit_,
+  return read_ledger<Activity>(Reading{place_, limit_, kept_},
                                [since, until](LedgerConnection& connection, const LedgerSchema& schema) {
                                  return read_activity(connection.database(), schema, since, until);
                                });
 }
 
 Result<ReadMarks> LedgerReader::read_marks() const {
-  return read_ledger<ReadMarks>(place_, limit_, [](LedgerConnection& connection, const LedgerSchema& schema) {
-    return schema.own_tables ? read_all_marks(connection.database()) : ReadMarks();
-  });
+  return read_ledger<ReadMarks>(Reading{place_, limit_, kept_},
+                                [](LedgerConnection& connection, const LedgerSchema& schema) {
+                                  return schema.own_tables ? read_all_marks(connection.database()) : ReadMarks();
+                                });
 }
 
 Result<EventsElsewhere> LedgerReader::events_after(const std::optional<ReadMark>& after) const {
   return read_ledger<EventsElsewhere>(
-      place_, limit_, [&after](LedgerConnection& connection, const LedgerSchema& schema) {
+      Reading{place_, limit_, kept_}, [&after](LedgerConnection& connection, const LedgerSchema& schema) {
         return schema.events ? read_events_after(connection.database(), after) : EventsElsewhere();
       });
 }

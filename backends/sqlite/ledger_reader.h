@@ -14,13 +14,17 @@
 
 namespace fleetledger {
 
-/// The reading half of LedgerStore for one place, each call by its own read-only connection; any thread.
+class KeptReaders;
+
+/// The reading half of LedgerStore for one place, each call by a read-only connection of its own; any thread.
 /// A ledger that nobody has open is read as a file that does not change, so that reading makes no -wal or -shm and
 /// works in a folder that we cannot write; if it did change meanwhile, it is read again. So is one with a -wal that a
 /// killed writer left: with its -shm as any reader may, without one only where none can be made.
 class LedgerReader {
  public:
-  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit) : place_(std::move(place)), limit_(limit) {}
+  /// Connections are opened for each call, or taken from `kept` and given back.
+  LedgerReader(LedgerPlace place, std::chrono::milliseconds limit, KeptReaders* kept = nullptr)
+      : place_(std::move(place)), limit_(limit), kept_(kept) {}
 
   [[nodiscard]] Result<LedgerSummary> summary(WallTime since, SummaryCache& summaries) const;
   [[nodiscard]] Result<std::vector<Sample>> recent_samples(const SampleQuery& query) const;
@@ -45,6 +49,7 @@ class LedgerReader {
  private:
   LedgerPlace place_;
   std::chrono::milliseconds limit_;
+  KeptReaders* kept_;
 };
 
 }  // namespace fleetledger

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/backends.h"
+#include "backends/sqlite/kept_readers.h"
 #include "backends/sqlite/ledger_homes.h"
 #include "backends/sqlite/ledger_place.h"
 #include "backends/sqlite/ledger_reader.h"
@@ -216,7 +217,7 @@ class SqliteStore final : public LedgerStore {
     if (!home) {
       return fail(home.error());
     }
-    return read(LedgerReader(std::move(home->place), options_.limit));
+    return read(LedgerReader(std::move(home->place), options_.limit, &readers_));
   }
 
   /// Runs `work` with the writer of the place, which nobody else has meanwhile.
@@ -262,10 +263,12 @@ class SqliteStore final : public LedgerStore {
     const std::lock_guard lock(mutex_);
     if (writers_.contains(file) || writers_.size() < options_.open_ledgers) {
       writers_[file].swap(writer);
+      readers_.written(file);
     }
   }
 
   void forget(const std::string& file) {
+    readers_.forget(file);
     std::unique_ptr<LedgerWriter> writer = take(file);
     const std::lock_guard lock(mutex_);
     writers_.erase(file);
@@ -277,6 +280,7 @@ class SqliteStore final : public LedgerStore {
   std::mutex mutex_;
   std::map<std::string, Look> looks_;                             ///< by agent id
   std::map<std::string, std::unique_ptr<LedgerWriter>> writers_;  ///< by file; nullptr while it is at work
+  KeptReaders readers_;                                           ///< goes before the writers
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "backends/backends.h"
 #include "bench/harness/accuracy.h"
+#include "bench/harness/context.h"
 #include "bench/harness/cost.h"
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
@@ -87,6 +88,16 @@ Run store_verb(CLI::App& verb) {
     const auto missed = missed_bars(*cost);
     publish(store_table(*cost) + missed, store_json(*cost), *json);
     return missed.empty() ? 0 : kMissed;
+  };
+}
+
+Run context_verb(CLI::App& verb) {
+  return [json = add_json(verb)] {
+    const auto cost = measure_context();
+    if (!cost) return report(cost.error());
+    const auto bars = context_bars(*cost);
+    publish(context_table(*cost) + bars_text(bars), bench::context_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
   };
 }
 
@@ -191,6 +202,7 @@ constexpr std::array kVerbs{
          "beside each",
          cost_verb},
     Verb{"store", "Ask and write a ledger of a week, and the bare statements beside", store_verb},
+    Verb{"context", "Ask what ran before a rate limit on a host of many agents", context_verb},
     Verb{"http", "Let wrk ask a collector that runs, and look at its ticks meanwhile", http_verb},
     Verb{"fill", "Write a ledger of a week for an agent that is not metered yet", fill_verb},
     Verb{"growth", "Meter a fleet of one size by /proc and by ps, and the bare minimum beside", growth_verb},

@@ -11,7 +11,7 @@
 namespace fleetledger {
 namespace {
 
-/// A ledger that stays open takes four descriptors; the usual soft limit of 1024 is meant for select().
+/// A ledger that stays open takes six descriptors; the usual soft limit of 1024 is meant for select().
 void raise_descriptor_limit() {
   constexpr rlim_t kEnough = 16384;
   rlimit limit{};

@@ -82,10 +82,10 @@ Result<std::string> read_config_file(const std::string& path) {
   return text;
 }
 
-/// How many ledgers may stay open: each takes four descriptors, and two thirds of them are for other things.
+/// How many ledgers may stay open: each takes six descriptors, and two thirds of them are for other things.
 std::size_t open_ledgers() {
   constexpr rlim_t kMost = 1024;
-  constexpr rlim_t kLimitPerLedger = 12;
+  constexpr rlim_t kLimitPerLedger = 18;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   return static_cast<std::size_t>(std::clamp<rlim_t>(limit.rlim_cur / kLimitPerLedger, 1, kMost));

@@ -111,11 +111,11 @@ TEST_CASE("ledgers stay open up to the bound, always the same ones, and no descr
       must(store->append(ledger, tick({sample(kNoon + round, "a")})));
       must(store->summary(ledger, at(0)));
     }
-    const std::map<std::string, int> expected{{ledgers[0].agent.path, 4}, {ledgers[1].agent.path, 4}};
+    const std::map<std::string, int> expected{{ledgers[0].agent.path, 5}, {ledgers[1].agent.path, 5}};
     CHECK(open_ledgers(folder) == expected);
   }
   store->release(ledgers[0]);
-  CHECK(open_ledgers(folder) == std::map<std::string, int>{{ledgers[1].agent.path, 4}});
+  CHECK(open_ledgers(folder) == std::map<std::string, int>{{ledgers[1].agent.path, 5}});
   must(store->append(ledgers[4], tick({sample(kNoon + 9, "a")})));
   CHECK(open_ledgers(folder).count(ledgers[4].agent.path) == 1);
   for (const LedgerKey& ledger : ledgers) {
