@@ -68,6 +68,7 @@ std::vector<std::string> Host::environment() const {
   if (!served_) {
     variables.emplace_back("FLEETLEDGER_HTTP_ENABLED=false");
   }
+  variables.insert(variables.end(), variables_.begin(), variables_.end());
   return variables;
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 #include "tests/support/program.h"
@@ -35,6 +36,8 @@ class Host {
   void configure(const std::string& yaml);
   /// Lets the collector serve HTTP as it is configured. Otherwise it does not, so that tests do not meet at a port.
   void serve() { served_ = true; }
+  /// For all that is started from now on: NAME=VALUE.
+  void set_variables(std::vector<std::string> variables) { variables_ = std::move(variables); }
   [[nodiscard]] std::string config_file() const { return folder_ / "fleetledger.yaml"; }
 
   /// Runs `fleetledger <verb> ...` with this home and configuration to its end.
@@ -70,6 +73,7 @@ class Host {
   bool served_ = false;
   std::optional<uid_t> other_user_;
   std::string program_;
+  std::vector<std::string> variables_;
   int programs_ = 0;
 };
 

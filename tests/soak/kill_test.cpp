@@ -1,0 +1,178 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "tests/backends/sqlite/plain_sqlite.h"
+#include "tests/e2e/host.h"
+#include "tests/e2e/ledger.h"
+#include "tests/soak/parameters.h"
+#include "tests/support/faulty_disk.h"
+
+using namespace fleetledger;
+using e2e::Host;
+using e2e::Row;
+using e2e::ServedAgent;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kConfig =
+    "sampling: {sample_interval: 1s, idle_sample_interval: 1s, ps: %PS%}\n"
+    "storage: {retention: 1h}\n";
+const std::vector<std::string> kTenASecond{"sample", "--record", "--interval", "100ms", "--ticks", "1000000"};
+constexpr int kSessions = 3;
+constexpr int kOldRows = 12'000;  // over the retention: a tick deletes 5,000 of them
+
+/// The rows of one tick are there with their sum, or none of them is.
+void check_whole(const std::vector<Row>& rows) {
+  std::map<std::int64_t, std::vector<const Row*>> ticks;
+  for (const auto& row : rows) {
+    ticks[row.ts].push_back(&row);
+  }
+  std::size_t torn = 0;
+  for (const auto& [ts, parts] : ticks) {
+    std::int64_t cpu = 0;
+    std::int64_t resident = 0;
+    std::int64_t processes = 0;
+    const Row* sum = nullptr;
+    for (const auto* part : parts) {
+      if (part->source == "aggregate") {
+        sum = part;
+      } else {
+        cpu += part->cpu_us.value_or(0);
+        resident += part->rss_bytes;
+        processes += part->processes.value_or(0);
+      }
+    }
+    torn += sum == nullptr || sum->cpu_us != cpu || sum->rss_bytes != resident || sum->processes != processes ? 1 : 0;
+  }
+  CHECK(torn == 0);
+}
+
+std::set<std::pair<std::int64_t, std::string>> keys(const std::vector<Row>& rows) {
+  std::set<std::pair<std::int64_t, std::string>> found;
+  for (const auto& row : rows) {
+    found.emplace(row.ts, row.source);
+  }
+  return found;
+}
+
+/// Without those that are to be deleted.
+std::vector<Row> recent(std::vector<Row> rows) {
+  std::erase_if(rows, [](const Row& row) { return row.ts < (std::int64_t{std::time(nullptr)} - 3600) * 1000; });
+  return rows;
+}
+
+std::size_t recent_ticks(const std::string& agent_path) {
+  const auto rows = recent(e2e::read_rows(agent_path));
+  return static_cast<std::size_t>(
+      std::count_if(rows.begin(), rows.end(), [](const Row& row) { return row.source == "aggregate"; }));
+}
+
+/// Rows of ours that are older than every retention, as if the collector had been off for long.
+void add_old_rows(const std::string& agent_path) {
+  const auto oldest = (std::int64_t{std::time(nullptr)} - 40 * 86'400) * 1000;
+  test::PlainDatabase(e2e::ledger_file(agent_path))
+      .run(
+          "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, fl_cpu_us, fl_interval_us,"
+          " fl_processes) WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+          std::to_string(kOldRows - 1) + ") SELECT " + std::to_string(oldest) +
+          " + i / 3 * 10000, CASE i % 3 WHEN 0 THEN 'agent-server' WHEN 1 THEN 'session:old' ELSE 'aggregate' END,"
+          " 0, 1.0, 4096, 1000, 10000000, 1 FROM n");
+}
+
+}  // namespace
+
+// Every kill is somewhere else: in a write that the slow disk draws out, in a checkpoint, in the deletion of old rows,
+// between ticks, while the collector starts. What was read before the kill was committed, so it has to be there after.
+TEST_CASE("whenever the collector is killed its ledgers are whole, nothing committed is lost, and it goes on") {
+  const auto kills = soak::parameter("SOAK_KILLS", 8);
+  auto random = soak::seeded();
+  Host host;
+  const test::FaultyDisk disk(host / "faults");
+  host.set_variables(disk.environment());
+  std::string config = kConfig;
+  config.replace(config.find("%PS%"), 4,
+                 host.folder().script("noted-ps", "echo >>'" + host / "looks" + "'\nexec /usr/bin/ps \"$@\""));
+  host.configure(config);
+
+  std::vector<std::unique_ptr<ServedAgent>> agents;
+  std::vector<Host::Entry> entries;
+  for (const auto* name : {"ada", "bob", "cy", "dot"}) {
+    agents.push_back(std::make_unique<ServedAgent>(host, name));
+    entries.push_back(agents.back()->entry());
+    for (int i = 0; i < kSessions; ++i) {
+      const auto session = std::string(name) + "-" + std::to_string(i);
+      host.tmux({"new-session", "-d", "-s", session, "sleep 100000"});
+      host.write_session(agents.back()->path, session, session);
+    }
+    disk.begin(name, "slow");
+  }
+  host.register_agents(entries);
+
+  const auto looks = [&] { return test::lines_of(test::text_of_file(host / "looks")).size(); };
+  std::map<std::string, std::set<std::pair<std::int64_t, std::string>>> committed;
+  std::vector<double> seconds_to_look;
+  for (std::uint64_t kill = 0; kill < kills; ++kill) {
+    const auto before = looks();
+    const auto started = Clock::now();
+    // Ten ticks a second draw more kills into writes than `run` could.
+    auto daemon = host.start(kill % 3 == 0 ? std::vector<std::string>{"run"} : kTenASecond);
+    REQUIRE(test::await([&] { return looks() > before; }));
+    seconds_to_look.push_back(std::chrono::duration<double>(Clock::now() - started).count());
+    const auto moment = started + std::chrono::milliseconds{soak::pick(random, 50, 2500)};
+    if (kill % 4 == 1) {
+      for (const auto& agent : agents) {
+        if (!e2e::read_ticks(agent->path).empty()) {
+          add_old_rows(agent->path);
+        }
+      }
+    }
+    ::poll(nullptr, 0,
+           static_cast<int>(std::max<std::int64_t>(
+               0, std::chrono::duration_cast<std::chrono::milliseconds>(moment - Clock::now()).count())));
+    for (const auto& agent : agents) {
+      committed[agent->name] = keys(recent(e2e::read_rows(agent->path)));
+    }
+    daemon.signal(SIGKILL);
+    CHECK(daemon.exit_code() == -SIGKILL);
+    if (soak::pick(random, 0, 1) == 0) {
+      continue;  // what the kill left is then found by the next collector first
+    }
+    for (const auto& agent : agents) {
+      INFO("SOAK_KILLS " << kill << ", agent " << agent->name);
+      auto rows = e2e::read_rows(agent->path);
+      CHECK((rows.empty() || e2e::is_intact(agent->path)));
+      const auto found = keys(rows);
+      CHECK(found.size() == rows.size());
+      const auto& seen = committed[agent->name];
+      CHECK(std::includes(found.begin(), found.end(), seen.begin(), seen.end()));
+      check_whole(recent(std::move(rows)));
+    }
+  }
+
+  std::size_t ticks_of_killed = 0;
+  auto daemon = host.start({"run"});
+  for (const auto& agent : agents) {
+    const auto ticks = recent_ticks(agent->path);
+    ticks_of_killed += ticks;
+    CHECK(test::await([&] { return recent_ticks(agent->path) > ticks; }));
+  }
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+  for (const auto& agent : agents) {
+    CHECK(e2e::is_intact(agent->path));
+    check_whole(recent(e2e::read_rows(agent->path)));
+  }
+  CHECK(ticks_of_killed > 0);
+  std::sort(seconds_to_look.begin(), seconds_to_look.end());
+  std::printf("%llu kills in %zu ticks; from start to the first look: median %.3f s, most %.3f s\n",
+              static_cast<unsigned long long>(kills), ticks_of_killed, seconds_to_look[seconds_to_look.size() / 2],
+              seconds_to_look.back());
+}

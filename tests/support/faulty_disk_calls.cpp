@@ -1,0 +1,218 @@
+// Loaded before the C library (LD_PRELOAD): lets the disk under one agent's ledger fail as a test wants it. A fault is
+// a file in the folder that FAULTY_DISK names: "<agent>.<fault>", see faulty_disk.h. All other files are left alone.
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+constexpr std::size_t kDescriptors = 65536;
+constexpr useconds_t kStep = 2'000;
+constexpr useconds_t kSlowWrite = 1'000;
+
+std::array<std::atomic<const char*>, kDescriptors> agents;  ///< whose ledger a descriptor is open on
+
+template <typename Function>
+Function real(const char* name) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
+}
+
+/// The agent whose ledger, or folder of ledgers, this is; empty: nobody's.
+std::string agent_of(const char* path) {
+  constexpr std::string_view kPlace = "/.instar/server-data";
+  const std::string_view text = path == nullptr ? "" : path;
+  const auto at = text.find(kPlace);
+  if (at == std::string_view::npos) {
+    return {};
+  }
+  const auto begin = text.rfind('/', at - 1);
+  return std::string(text.substr(begin + 1, at - begin - 1));
+}
+
+std::string agent_of(int descriptor) {
+  const auto at = static_cast<std::size_t>(descriptor);
+  const char* agent = descriptor >= 0 && at < kDescriptors ? agents[at].load() : nullptr;
+  return agent == nullptr ? "" : agent;
+}
+
+std::string control(const std::string& agent, const char* fault) {
+  const char* folder = std::getenv("FAULTY_DISK");
+  return folder == nullptr ? "" : std::string(folder) + '/' + agent + '.' + fault;
+}
+
+bool has(const std::string& agent, const char* fault) {
+  static const auto access_now = real<int (*)(const char*, int)>("access");
+  const int before = errno;
+  const bool there = access_now(control(agent, fault).c_str(), F_OK) == 0;
+  errno = before;
+  return there;
+}
+
+/// Waits as long as the disk hangs, and tells how many calls do.
+void wait_while_stalled(const std::string& agent) {
+  if (agent.empty() || !has(agent, "stall")) {
+    return;
+  }
+  static const auto open_now = real<int (*)(const char*, int, ...)>("open");
+  static const auto close_now = real<int (*)(int)>("close");
+  static const auto write_now = real<ssize_t (*)(int, const void*, size_t)>("write");
+  const int told = open_now(control(agent, "stalled").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  (void)!write_now(told, "\n", 1);
+  close_now(told);
+  while (has(agent, "stall")) {
+    ::usleep(kStep);
+  }
+}
+
+/// What a change fails with; 0: it does not.
+int refusal(const std::string& agent, bool takes_room) {
+  if (agent.empty()) {
+    return 0;
+  }
+  wait_while_stalled(agent);
+  if (has(agent, "slow")) {
+    ::usleep(kSlowWrite);
+  }
+  if (has(agent, "readonly")) {
+    return EROFS;
+  }
+  if (has(agent, "broken")) {
+    return EIO;
+  }
+  return takes_room && has(agent, "full") ? ENOSPC : 0;
+}
+
+int refusal_to_read(const std::string& agent) {
+  wait_while_stalled(agent);
+  return !agent.empty() && has(agent, "broken") ? EIO : 0;
+}
+
+template <typename Returned, typename Call>
+Returned unless(int error, const Call& call) {
+  if (error != 0) {
+    errno = error;
+    return -1;
+  }
+  return call();
+}
+
+int open_file(const char* name, const char* path, int flags, mode_t mode) {
+  const auto agent = agent_of(path);
+  const bool changes = (flags & (O_CREAT | O_TRUNC)) != 0 || (flags & O_ACCMODE) != O_RDONLY;
+  if (!agent.empty()) {
+    wait_while_stalled(agent);
+    if (changes && has(agent, "readonly")) {
+      errno = EROFS;
+      return -1;
+    }
+  }
+  const int descriptor = real<int (*)(const char*, int, ...)>(name)(path, flags, mode);
+  if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
+    agents[static_cast<std::size_t>(descriptor)] = agent.empty() ? nullptr : ::strdup(agent.c_str());
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+extern "C" {
+
+int open(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return open_file("open", path, flags, mode);
+}
+int open64(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return open_file("open64", path, flags, mode);
+}
+int close(int descriptor) {
+  if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
+    agents[static_cast<std::size_t>(descriptor)] = nullptr;
+  }
+  static const auto next = real<int (*)(int)>("close");
+  return next(descriptor);
+}
+
+ssize_t pread(int descriptor, void* to, size_t size, off_t at) {
+  static const auto next = real<ssize_t (*)(int, void*, size_t, off_t)>("pread");
+  return unless<ssize_t>(refusal_to_read(agent_of(descriptor)), [&] { return next(descriptor, to, size, at); });
+}
+ssize_t pread64(int descriptor, void* to, size_t size, off64_t at) {
+  static const auto next = real<ssize_t (*)(int, void*, size_t, off64_t)>("pread64");
+  return unless<ssize_t>(refusal_to_read(agent_of(descriptor)), [&] { return next(descriptor, to, size, at); });
+}
+ssize_t pwrite(int descriptor, const void* from, size_t size, off_t at) {
+  static const auto next = real<ssize_t (*)(int, const void*, size_t, off_t)>("pwrite");
+  return unless<ssize_t>(refusal(agent_of(descriptor), true), [&] { return next(descriptor, from, size, at); });
+}
+ssize_t pwrite64(int descriptor, const void* from, size_t size, off64_t at) {
+  static const auto next = real<ssize_t (*)(int, const void*, size_t, off64_t)>("pwrite64");
+  return unless<ssize_t>(refusal(agent_of(descriptor), true), [&] { return next(descriptor, from, size, at); });
+}
+int ftruncate(int descriptor, off_t size) {
+  static const auto next = real<int (*)(int, off_t)>("ftruncate");
+  return unless<int>(refusal(agent_of(descriptor), false), [&] { return next(descriptor, size); });
+}
+int ftruncate64(int descriptor, off64_t size) {
+  static const auto next = real<int (*)(int, off64_t)>("ftruncate64");
+  return unless<int>(refusal(agent_of(descriptor), false), [&] { return next(descriptor, size); });
+}
+int fsync(int descriptor) {
+  static const auto next = real<int (*)(int)>("fsync");
+  return unless<int>(refusal(agent_of(descriptor), false), [&] { return next(descriptor); });
+}
+int fdatasync(int descriptor) {
+  static const auto next = real<int (*)(int)>("fdatasync");
+  return unless<int>(refusal(agent_of(descriptor), false), [&] { return next(descriptor); });
+}
+int unlink(const char* path) {
+  static const auto next = real<int (*)(const char*)>("unlink");
+  return unless<int>(refusal(agent_of(path), false), [&] { return next(path); });
+}
+int mknod(const char* path, mode_t mode, dev_t device) {
+  static const auto next = real<int (*)(const char*, mode_t, dev_t)>("mknod");
+  return unless<int>(refusal(agent_of(path), true), [&] { return next(path, mode, device); });
+}
+
+int lstat(const char* path, struct stat* to) {
+  static const auto next = real<int (*)(const char*, struct stat*)>("lstat");
+  return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
+}
+int stat(const char* path, struct stat* to) {
+  static const auto next = real<int (*)(const char*, struct stat*)>("stat");
+  return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
+}
+int lstat64(const char* path, struct stat64* to) {
+  static const auto next = real<int (*)(const char*, struct stat64*)>("lstat64");
+  return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
+}
+int stat64(const char* path, struct stat64* to) {
+  static const auto next = real<int (*)(const char*, struct stat64*)>("stat64");
+  return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
+}
+char* realpath(const char* path, char* resolved) {
+  static const auto next = real<char* (*)(const char*, char*)>("realpath");
+  if (const int error = refusal_to_read(agent_of(path)); error != 0) {
+    errno = error;
+    return nullptr;
+  }
+  return next(path, resolved);
+}
+
+}  // extern "C"
