@@ -2,20 +2,27 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace fleetledger {
 
 struct StoreLane::Agent {
+  /// What its job under way takes.
+  enum class Slot { none, quick, slow, hanging };
+
   LedgerKey ledger;
   std::deque<AgentTick> queue;
   Health health;
   Micros retry = kFirstRetry;
   MonotonicTime started{};
-  bool running = false;
+  Slot slot = Slot::none;
+  bool hangs = false;    ///< its job under way, and that is said
   bool waiting = false;  ///< for its next try
-  bool slow = false;
+  bool slow = false;     ///< its last job was
   bool released = false;
   bool listed = false;  ///< in one of State's queues
+
+  [[nodiscard]] bool running() const { return slot != Slot::none; }
 };
 
 struct StoreLane::State : std::enable_shared_from_this<State> {
@@ -32,8 +39,7 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   /// starting one never means to look at those that have to wait.
   std::deque<std::string> quick_ready;
   std::deque<std::string> slow_ready;
-  std::size_t quick_running = 0;
-  std::size_t slow_running = 0;
+  std::map<Agent::Slot, std::size_t> jobs;  ///< under way; but for Slot::none
   std::uint64_t dropped = 0;
   std::uint64_t errors = 0;
   bool watching = false;  ///< a look for overdue jobs is coming
@@ -44,6 +50,9 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   void pump();
   void start(std::deque<std::string>& ready);
   void watch_for_overdue();
+  void move(Agent& agent, Agent::Slot to);
+  bool notice_overdue(Agent& agent);
+  [[nodiscard]] std::size_t late() { return jobs[Agent::Slot::slow] + jobs[Agent::Slot::hanging]; }
   void run_append(Agent& agent);
   void run_release(Agent& agent);
   void finish_append(Agent& agent, AgentTick tick, Result<LedgerStanding> result, Micros took);
@@ -56,17 +65,17 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
 
 void StoreLane::State::make_ready(Agent& agent) {
   const bool has_work = !agent.queue.empty() || agent.released;
-  if (has_work && !agent.running && !agent.waiting && !agent.listed) {
+  if (has_work && !agent.running() && !agent.waiting && !agent.listed) {
     agent.listed = true;
     (agent.slow ? slow_ready : quick_ready).push_back(agent.ledger.agent.id);
   }
 }
 
 void StoreLane::State::pump() {
-  while (quick_running < kSlots && !quick_ready.empty()) {
+  while (jobs[Agent::Slot::quick] < kSlots && !quick_ready.empty()) {
     start(quick_ready);
   }
-  while (slow_running == 0 && !slow_ready.empty()) {
+  while (jobs[Agent::Slot::slow] == 0 && late() < kLate && !slow_ready.empty()) {
     start(slow_ready);
   }
   if (drained && idle()) {
@@ -88,15 +97,24 @@ void StoreLane::State::start(std::deque<std::string>& ready) {
 }
 
 void StoreLane::State::begin(Agent& agent) {
-  ++(agent.slow ? slow_running : quick_running);
-  agent.running = true;
+  move(agent, agent.slow ? Agent::Slot::slow : Agent::Slot::quick);
   agent.started = clock.monotonic();
   watch_for_overdue();
 }
 
 void StoreLane::State::end(Agent& agent) {
-  --(agent.slow ? slow_running : quick_running);
-  agent.running = false;
+  move(agent, Agent::Slot::none);
+  agent.hangs = false;
+}
+
+void StoreLane::State::move(Agent& agent, Agent::Slot to) {
+  if (agent.slot != Agent::Slot::none) {
+    --jobs[agent.slot];
+  }
+  agent.slot = to;
+  if (to != Agent::Slot::none) {
+    ++jobs[to];
+  }
 }
 
 void StoreLane::State::watch_for_overdue() {
@@ -109,19 +127,41 @@ void StoreLane::State::watch_for_overdue() {
     if (self->closed) {
       return;
     }
-    const auto now = self->clock.monotonic();
+    std::vector<std::pair<LedgerKey, Health>> hanging;
+    bool more = false;
     for (auto& [id, agent] : self->agents) {
-      if (agent.running && !agent.slow && now - agent.started >= kSlow) {
-        agent.slow = true;
-        --self->quick_running;
-        ++self->slow_running;
+      if (agent.running() && self->notice_overdue(agent)) {
+        hanging.emplace_back(agent.ledger, agent.health);
       }
+      more = more || agent.slot == Agent::Slot::quick || agent.slot == Agent::Slot::slow;
     }
-    if (self->quick_running > 0) {
+    if (more) {
       self->watch_for_overdue();
+    }
+    for (const auto& [ledger, health] : hanging) {
+      self->report(ledger, health);
     }
     self->pump();
   });
+}
+
+/// Whether the job is found to hang, now.
+bool StoreLane::State::notice_overdue(Agent& agent) {
+  const auto took = clock.monotonic() - agent.started;
+  if (agent.slot == Agent::Slot::quick && took >= kSlow && late() < kLate) {
+    move(agent, Agent::Slot::slow);
+  }
+  const bool is_news = took >= kHanging && !agent.hangs;
+  if (is_news) {
+    agent.hangs = true;
+    agent.health.error = Error{"write to its ledger: the disk does not answer", Error::Kind::unavailable};
+    agent.health.failing_since =
+        agent.health.failing_since.value_or(clock.wall() - std::chrono::duration_cast<std::chrono::milliseconds>(took));
+  }
+  if (agent.hangs && agent.slot == Agent::Slot::slow) {
+    move(agent, Agent::Slot::hanging);
+  }
+  return is_news;
 }
 
 void StoreLane::State::run_append(Agent& agent) {
@@ -226,7 +266,7 @@ void StoreLane::State::drop_oldest(Agent& agent) {
 
 bool StoreLane::State::idle() const {
   return std::all_of(agents.begin(), agents.end(), [](const auto& entry) {
-    return entry.second.queue.empty() && !entry.second.running && !entry.second.released;
+    return entry.second.queue.empty() && !entry.second.running() && !entry.second.released;
   });
 }
 
@@ -275,6 +315,8 @@ StoreLane::Health StoreLane::counted(const std::string& agent_id) const {
 
 void StoreLane::forget(const std::string& agent_id) { state_->released.erase(agent_id); }
 
+std::size_t StoreLane::tracked() const { return state_->agents.size(); }
+std::size_t StoreLane::remembered() const { return state_->released.size(); }
 std::uint64_t StoreLane::dropped() const { return state_->dropped; }
 std::uint64_t StoreLane::errors() const { return state_->errors; }
 bool StoreLane::idle() const { return state_->idle(); }

@@ -17,12 +17,16 @@ namespace fleetledger {
 /// Takes ticks to their ledgers, off the loop. Each agent has its own queue, so that one bad disk or lock delays nobody
 /// else: at most one job of an agent is under way; a tick that could not be written stays first in its queue and is
 /// tried again; of a full queue the oldest tick is dropped and counted. An agent whose job took over a second shares
-/// one slot with the others of that kind until a job of its is quick again. Loop thread only.
+/// one slot with the others of that kind until a job of its is quick again; one whose job hangs takes no slot from
+/// anybody, as long as not too many do. Loop thread only.
 class StoreLane {
  public:
   static constexpr std::size_t kQueueLength = 10;
   static constexpr std::size_t kSlots = 4;  ///< quick jobs at a time
+  static constexpr std::size_t kLate = 6;   ///< slow and hanging jobs at a time that take no slot of the quick ones
+  static constexpr std::size_t kMostJobs = kSlots + kLate;
   static constexpr Micros kSlow = std::chrono::seconds{1};
+  static constexpr Micros kHanging = std::chrono::seconds{3};  ///< then it is said; the job is left to its disk
   static constexpr Micros kFirstRetry = std::chrono::milliseconds{250};
   static constexpr Micros kLastRetry = std::chrono::seconds{10};
 
@@ -32,13 +36,13 @@ class StoreLane {
     std::uint64_t rows = 0;                  ///< samples in them
     std::uint64_t dropped = 0;               ///< ticks
     std::uint64_t errors = 0;                ///< attempts that failed
-    std::optional<Error> error;              ///< of the last attempt, if that failed
+    std::optional<Error> error;              ///< of the last attempt, if that failed or hangs
     std::optional<WallTime> failing_since;   ///< set as long as `error` is
     std::optional<LedgerStanding> standing;  ///< after the last attempt that did not fail
   };
   using Report = std::function<void(const LedgerKey&, const Health&)>;
 
-  /// `report` is called after each attempt. The store must outlive every job, this object need not.
+  /// `report` is called after each attempt, and when one hangs. The store must outlive every job, this object need not.
   StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Report report);
   ~StoreLane();
   StoreLane(const StoreLane&) = delete;
@@ -57,6 +61,10 @@ class StoreLane {
   [[nodiscard]] Health counted(const std::string& agent_id) const;
   [[nodiscard]] std::uint64_t dropped() const;
   [[nodiscard]] std::uint64_t errors() const;
+
+  /// Agents that something is queued, under way or known of; and those that are gone and counted.
+  [[nodiscard]] std::size_t tracked() const;
+  [[nodiscard]] std::size_t remembered() const;
 
   /// Nothing queued and nothing under way.
   [[nodiscard]] bool idle() const;

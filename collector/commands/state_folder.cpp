@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sstream>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -80,8 +79,12 @@ Result<WriterLock> WriterLock::take(const std::string& folder) {
   if (fstat(file, &found) != 0 || !S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
     return fail(doing + "it is no regular file of ours");
   }
-  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) {
+  // A lock of the process: one by flock() is held on by a child that was being started when its parent was killed.
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (fcntl(file, F_SETLK, &whole) != 0) {
+    if (errno != EACCES && errno != EAGAIN) {
       return fail(doing + reason());
     }
     const auto pid = read_pid(file);

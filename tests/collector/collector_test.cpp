@@ -424,7 +424,10 @@ TEST_CASE("a ledger that cannot be written makes its agent unavailable, and the 
   for (int i = 0; i < 3; ++i) {
     host.show({{.pid = kServer, .parent = 1, .own = i * 1s}, {.pid = 300, .parent = 1, .own = i * 1s}});
     host.tick();
-    host.loop.advance(50s);
+    for (int second = 0; second < 50; ++second) {
+      host.loop.advance(1s);
+      host.loop.run_jobs();
+    }
   }
   const auto& agents = host.reports.back().agents;
   CHECK(agents.at(0).status.state == AgentState::unavailable);

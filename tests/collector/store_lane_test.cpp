@@ -101,6 +101,63 @@ TEST_CASE("a job that hangs takes its slot away for a second, not for good") {
   CHECK(bench.store.written["e"].size() == 1);
 }
 
+TEST_CASE("an agent whose disk hangs is said to fail, since when, and loses only what its queue cannot hold") {
+  Bench bench;
+  const auto begun = bench.clock.wall_now;
+  for (int i = 1; i <= 13; ++i) {
+    bench.lane.append(ledger("hung"), tick(i));
+  }
+  bench.loop.advance(StoreLane::kHanging);
+  REQUIRE(bench.loop.jobs.size() == 1);
+  const auto* health = bench.lane.health("hung");
+  REQUIRE(health->error);
+  CHECK(health->error->kind == Error::Kind::unavailable);
+  CHECK(health->failing_since == begun);
+  CHECK(bench.reports == 1);
+  CHECK(health->dropped == 2);  // 1 is under way, ten wait
+  bench.loop.advance(1h);
+  CHECK(bench.reports == 1);
+  bench.loop.run_jobs();  // the disk answers
+  CHECK(numbers(bench.store.written["hung"]) == std::vector<Pid>{1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
+  CHECK_FALSE(health->error);
+  CHECK_FALSE(health->failing_since);
+  CHECK(bench.lane.idle());
+}
+
+TEST_CASE("an agent that was slow once gets its turn though another one's disk hangs for good") {
+  Bench bench;
+  bench.store.before_append = [&](const LedgerKey&) -> Result<void> {
+    bench.clock.monotonic_now += 2s;
+    return {};
+  };
+  for (const auto* id : {"slow", "hung"}) {
+    bench.lane.append(ledger(id), tick(1));
+  }
+  bench.loop.run_jobs();
+  bench.store.before_append = nullptr;
+  bench.lane.append(ledger("hung"), tick(2));
+  bench.lane.append(ledger("slow"), tick(2));
+  REQUIRE(bench.loop.jobs.size() == 1);  // that of hung, which never ends
+  bench.loop.advance(2 * StoreLane::kHanging);
+  REQUIRE(bench.loop.jobs.size() == 2);
+  bench.loop.run_job(1);
+  CHECK(bench.store.written["slow"].size() == 2);
+}
+
+TEST_CASE("however many disks hang, no more jobs are under way than the pool has threads for") {
+  Bench bench;
+  for (int i = 0; i < 50; ++i) {
+    bench.lane.append(ledger("a" + std::to_string(i)), tick(1));
+  }
+  for (int second = 0; second < 60; ++second) {
+    bench.loop.advance(1s);
+    CHECK(bench.loop.jobs.size() <= StoreLane::kMostJobs);
+  }
+  CHECK(bench.loop.jobs.size() == StoreLane::kMostJobs);
+  bench.loop.run_jobs();  // they answer, and the others' turn comes
+  CHECK(bench.store.written.size() == 50);
+}
+
 TEST_CASE("agents whose jobs were slow share one slot until a job is quick again") {
   Bench bench;
   bench.store.before_append = [&](const LedgerKey& which) -> Result<void> {

@@ -76,8 +76,8 @@ std::size_t recent_ticks(const std::string& agent_path) {
 }
 
 /// Rows of ours that are older than every retention, as if the collector had been off for long.
-void add_old_rows(const std::string& agent_path) {
-  const auto oldest = (std::int64_t{std::time(nullptr)} - 40 * 86'400) * 1000;
+void add_old_rows(const std::string& agent_path, std::uint64_t days) {
+  const auto oldest = (std::int64_t{std::time(nullptr)} - (40 + static_cast<std::int64_t>(days)) * 86'400) * 1000;
   test::PlainDatabase(e2e::ledger_file(agent_path))
       .run(
           "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, fl_cpu_us, fl_interval_us,"
@@ -130,7 +130,7 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
     if (kill % 4 == 1) {
       for (const auto& agent : agents) {
         if (!e2e::read_ticks(agent->path).empty()) {
-          add_old_rows(agent->path);
+          add_old_rows(agent->path, kill);
         }
       }
     }
@@ -175,4 +175,26 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
   std::printf("%llu kills in %zu ticks; from start to the first look: median %.3f s, most %.3f s\n",
               static_cast<unsigned long long>(kills), ticks_of_killed, seconds_to_look[seconds_to_look.size() / 2],
               seconds_to_look.back());
+}
+
+TEST_CASE("a child that was being started when its collector was killed does not keep the next collector out") {
+  Host host;
+  const test::FaultyDisk disk(host / "faults");
+  host.set_variables(disk.environment());
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure("sampling: {sample_interval: 1s, idle_sample_interval: 1s}\n");
+  disk.begin("exec", "stall");
+  auto killed = host.start({"run"});
+  REQUIRE(test::await([&] { return disk.stalled("exec") > 0; }));
+  killed.signal(SIGKILL);
+  CHECK(killed.exit_code() == -SIGKILL);
+
+  host.set_variables({});
+  auto next = host.start({"run"});
+  CHECK(test::await([&] { return !e2e::read_ticks(agent.path).empty() || next.ended(); }));
+  CHECK_FALSE(next.ended());
+  disk.end("exec", "stall");
+  next.signal(SIGTERM);
+  CHECK(next.exit_code() == 0);
 }

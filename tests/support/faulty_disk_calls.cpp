@@ -45,10 +45,14 @@ std::string agent_of(int descriptor) {
   return agent == nullptr ? "" : agent;
 }
 
-std::string control(const std::string& agent, const char* fault) {
-  const char* folder = std::getenv("FAULTY_DISK");
-  return folder == nullptr ? "" : std::string(folder) + '/' + agent + '.' + fault;
+/// Kept from the beginning: a child that is being started has another environment already.
+const std::string& folder() {
+  static const std::string named = std::getenv("FAULTY_DISK") == nullptr ? "" : std::getenv("FAULTY_DISK");
+  return named;
 }
+[[gnu::constructor]] void keep_folder() { (void)folder(); }
+
+std::string control(const std::string& agent, const char* fault) { return folder() + '/' + agent + '.' + fault; }
 
 bool has(const std::string& agent, const char* fault) {
   static const auto access_now = real<int (*)(const char*, int)>("access");
@@ -188,6 +192,12 @@ int unlink(const char* path) {
 int mknod(const char* path, mode_t mode, dev_t device) {
   static const auto next = real<int (*)(const char*, mode_t, dev_t)>("mknod");
   return unless<int>(refusal(agent_of(path), true), [&] { return next(path, mode, device); });
+}
+
+int execvp(const char* program, char* const* arguments) {
+  static const auto next = real<int (*)(const char*, char* const*)>("execvp");
+  wait_while_stalled("exec");
+  return next(program, arguments);
 }
 
 int lstat(const char* path, struct stat* to) {
