@@ -17,6 +17,7 @@
 #include "collector/loop/handle.h"
 #include "collector/loop/loop_lag.h"
 #include "collector/loop/loop_runtime.h"
+#include "collector/loop/worker.h"
 #include "collector/metrics_view.h"
 #include "collector/service.h"
 #include "collector/sources/procfs_source.h"
@@ -35,6 +36,9 @@ constexpr Micros kStopLimit = std::chrono::milliseconds{800};
 /// How much of that a tick under way may take.
 constexpr Micros kTickGrace = std::chrono::milliseconds{400};
 constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
+
+// Besides those: one reading of the agents' files and one of environments.
+static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 2 <= kPoolThreads);
 
 /// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
 class Daemon {

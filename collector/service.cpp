@@ -1,6 +1,8 @@
 #include "collector/service.h"
 
-#include <deque>
+#include <list>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "collector/api/answers.h"
@@ -12,39 +14,137 @@
 namespace fleetledger {
 
 struct StoreReads::State : std::enable_shared_from_this<State> {
-  struct Waiting {
+  struct Job {
     StoreRead read;
     Responder answer;
+    Response response{};
+    int seen = 0;  ///< by how many looks for late ones
+    bool late = false;
+    bool takes_turn = true;
   };
+  using Jobs = std::list<Job>;
 
   State(LedgerStore& ledgers, Runtime with) : store(ledgers), runtime(std::move(with)) {}
 
   LedgerStore& store;
   Runtime runtime;
-  std::deque<Waiting> queue;
-  std::size_t running = 0;
+  Jobs queue;
+  Jobs running;
+  std::size_t turns = 0;                         ///< taken by those
+  std::map<std::string, std::size_t> of_ledger;  ///< running, by whose
+  std::multiset<std::string> late;               ///< whose reads are
+  bool watching = false;
   bool held = false;
   std::uint64_t holds = 0;
   bool closed = false;
   std::function<void()> stopped;
 
+  [[nodiscard]] bool may_begin(const Job& job) const {
+    const auto found = of_ledger.find(job.read.whose());
+    return job.read.whose().empty() || found == of_ledger.end() || found->second < kOfOneLedger;
+  }
+
   void begin() {
-    while (!held && running < kAtOnce && !queue.empty()) {
-      const auto job = std::make_shared<Waiting>(std::move(queue.front()));
-      const auto response = std::make_shared<Response>();
-      queue.pop_front();
-      ++running;
-      runtime.in_pool([job, response, &ledgers = store] { *response = job->read(ledgers); },
-                      [self = shared_from_this(), job, response] {
-                        --self->running;
-                        if (!self->closed) {
-                          job->answer(std::move(*response));
-                          self->begin();
-                        } else if (self->running == 0 && self->stopped) {
-                          std::exchange(self->stopped, nullptr)();
-                        }
-                      });
+    for (auto next = queue.begin(); !held && turns < kAtOnce && next != queue.end();) {
+      const auto job = next++;
+      if (may_begin(*job)) {
+        running.splice(running.end(), queue, job);
+        start(job);
+      }
     }
+  }
+
+  void start(Jobs::iterator job) {
+    ++turns;
+    ++of_ledger[job->read.whose()];
+    watch_for_late();
+    runtime.in_pool([job, self = shared_from_this()] { job->response = job->read(self->store); },
+                    [self = shared_from_this(), job] { self->finish(job); });
+  }
+
+  void finish(Jobs::iterator job) {
+    const auto& whose = job->read.whose();
+    turns -= job->takes_turn ? 1 : 0;
+    if (const auto found = of_ledger.find(whose); --found->second == 0) {
+      of_ledger.erase(found);
+    }
+    if (job->late) {
+      late.erase(late.find(whose));
+    }
+    Jobs done;
+    done.splice(done.end(), running, job);
+    if (!closed) {
+      job->answer(std::move(job->response));
+      begin();
+    } else if (running.empty() && stopped) {
+      std::exchange(stopped, nullptr)();
+    }
+  }
+
+  void watch_for_late() {
+    constexpr int kLooks = 2;
+    if (std::exchange(watching, true)) {
+      return;
+    }
+    runtime.after(kIsLate / kLooks, [self = shared_from_this()] {
+      self->watching = false;
+      if (self->closed) {
+        return;
+      }
+      for (auto& job : self->running) {
+        // The first look may come right after its beginning.
+        if (!job.late && ++job.seen > kLooks) {
+          job.late = true;
+          self->late.insert(job.read.whose());
+          log::warning("read_hangs", {{"of", job.read.whose()}});
+        }
+        const auto apart = self->running.size() - self->turns;
+        if (job.late && job.takes_turn && apart < kLate) {
+          job.takes_turn = false;
+          --self->turns;
+        }
+      }
+      if (!self->running.empty()) {
+        self->watch_for_late();
+      }
+      self->send_away();
+      self->begin();
+    });
+  }
+
+  [[nodiscard]] bool hangs(const Job& job) const {
+    return !job.read.whose().empty() && late.contains(job.read.whose());
+  }
+
+  /// Those that wait for a ledger that does not answer.
+  void send_away() {
+    Jobs sent;
+    for (auto next = queue.begin(); next != queue.end();) {
+      const auto job = next++;
+      if (hangs(*job)) {
+        sent.splice(sent.end(), queue, job);
+      }
+    }
+    for (const auto& job : sent) {
+      job.answer(come_again("resource ledger unavailable (it does not answer)"));
+    }
+  }
+
+  static Response come_again(const char* why) {
+    auto response = error_response(503, why);
+    response.headers.emplace_back("Retry-After", "1");
+    return response;
+  }
+
+  void add(Job job) {
+    if (hangs(job)) {
+      return job.answer(come_again("resource ledger unavailable (it does not answer)"));
+    }
+    if (queue.size() >= kWaiting) {
+      return job.answer(come_again("too many requests at once"));
+    }
+    queue.push_back(std::move(job));
+    begin();
   }
 };
 
@@ -73,20 +173,12 @@ void StoreReads::stop(std::function<void()> done) {
   state_->closed = true;
   state_->queue.clear();
   state_->stopped = std::move(done);
-  if (state_->running == 0 && state_->stopped) {
+  if (state_->running.empty() && state_->stopped) {
     std::exchange(state_->stopped, nullptr)();
   }
 }
 
-void StoreReads::add(StoreRead read, Responder answer) {
-  if (state_->queue.size() >= kWaiting) {
-    auto busy = error_response(503, "too many requests at once");
-    busy.headers.emplace_back("Retry-After", "1");
-    return answer(std::move(busy));
-  }
-  state_->queue.push_back({std::move(read), std::move(answer)});
-  state_->begin();
-}
+void StoreReads::add(StoreRead read, Responder answer) { state_->add({std::move(read), std::move(answer)}); }
 
 namespace {
 

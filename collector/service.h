@@ -18,11 +18,16 @@ struct uv_loop_s;
 namespace fleetledger {
 
 /// Answers that need ledgers, read in the pool: so many at a time, the next ones in turn, and beyond that 503 with
-/// Retry-After. Loop thread only.
+/// Retry-After. A ledger whose disk hangs keeps no other reader waiting: few of its reads are begun, they take no turn
+/// of others for long, and while one hangs the ledger's other callers are sent away. Loop thread only.
 class StoreReads {
  public:
   static constexpr std::size_t kAtOnce = 8;
+  static constexpr std::size_t kOfOneLedger = 2;  ///< of those, and of the late ones, together
+  static constexpr std::size_t kLate = 6;         ///< reads at a time that are late and take no turn of others
+  static constexpr std::size_t kMostJobs = kAtOnce + kLate;
   static constexpr std::size_t kWaiting = 256;
+  static constexpr Micros kIsLate = std::chrono::seconds{2};
   static constexpr Micros kLongestHold = std::chrono::milliseconds{100};
 
   /// The store must outlive every read, this object need not: what is not answered by then is dropped.

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "collector/api/access.h"
@@ -28,7 +29,21 @@ struct ApiState {
 
 /// The rest of an answer that has to read ledgers: to be called once, on a thread that may wait. Refers to nothing but
 /// the store.
-using StoreRead = std::function<Response(LedgerStore&)>;
+class StoreRead {
+ public:
+  static constexpr const char* kAllLedgers = "*";
+
+  /// `whose`: the agent, by its id, whose ledger is read; kAllLedgers; or empty: none is.
+  explicit StoreRead(std::function<Response(LedgerStore&)> read, std::string whose = {})
+      : read_(std::move(read)), whose_(std::move(whose)) {}
+
+  [[nodiscard]] Response operator()(LedgerStore& store) const { return read_(store); }
+  [[nodiscard]] const std::string& whose() const { return whose_; }
+
+ private:
+  std::function<Response(LedgerStore&)> read_;
+  std::string whose_;
+};
 
 using Answer = std::variant<Response, StoreRead>;
 

@@ -324,15 +324,17 @@ Answer answer_agent(const Call& call) {
 
 Answer answer_fleet_summary(const Call& call) {
   const auto window = window_before(call.state.now, positive_number(call.request.query, "sinceHours", 1));
-  return StoreRead([rows = fleet_rows(call.state), snapshot = call.state.snapshot,
-                    own_resident = call.state.own_resident, window](LedgerStore& store) {
-    JsonWriter json;
-    json.object().field("windowHours", window.hours).field("sinceMs", window.since);
-    write_fleet(json, rows, *snapshot, own_resident,
-                [&](const FleetRow& row) { write_window(json, row, window, store); });
-    json.end();
-    return json_response(200, json.take());
-  });
+  return StoreRead(
+      [rows = fleet_rows(call.state), snapshot = call.state.snapshot, own_resident = call.state.own_resident,
+       window](LedgerStore& store) {
+        JsonWriter json;
+        json.object().field("windowHours", window.hours).field("sinceMs", window.since);
+        write_fleet(json, rows, *snapshot, own_resident,
+                    [&](const FleetRow& row) { write_window(json, row, window, store); });
+        json.end();
+        return json_response(200, json.take());
+      },
+      StoreRead::kAllLedgers);
 }
 
 std::string fleet_now_json(const ApiState& state) {

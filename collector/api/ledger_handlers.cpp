@@ -44,10 +44,12 @@ Answer from_ledger(const Call& call, Read read, Render render) {
   if (!why_unread(call, agent).empty()) {
     return unavailable();
   }
-  return StoreRead([ledger = ledger_of(agent), read = std::move(read), render = std::move(render)](LedgerStore& store) {
-    const auto found = read(store, ledger);
-    return found ? json_response(200, render(*found)) : not_read(found.error());
-  });
+  return StoreRead(
+      [ledger = ledger_of(agent), read = std::move(read), render = std::move(render)](LedgerStore& store) {
+        const auto found = read(store, ledger);
+        return found ? json_response(200, render(*found)) : not_read(found.error());
+      },
+      agent.identity.id);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "collector/loop/worker.h"
 
+#include <cstdlib>
 #include <memory>
+#include <string>
 #include <utility>
 #include <uv.h>
 
@@ -14,6 +16,14 @@ struct Job {
 };
 
 }  // namespace
+
+void size_pool() {
+  constexpr const char* kName = "UV_THREADPOOL_SIZE";
+  const char* wanted = std::getenv(kName);
+  if (wanted == nullptr || std::strtoul(wanted, nullptr, 10) < kPoolThreads) {
+    setenv(kName, std::to_string(kPoolThreads).c_str(), 1);
+  }
+}
 
 void run_in_pool(uv_loop_s* loop, std::function<void()> work, std::function<void()> done) {
   auto* job = new Job{{}, std::move(work), std::move(done)};

@@ -1,10 +1,17 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 
 struct uv_loop_s;
 
 namespace fleetledger {
+
+/// Threads of libuv's pool. More than all its users together have under way at a time, so that none can starve another.
+inline constexpr std::size_t kPoolThreads = 32;
+
+/// Sees to it, before anything runs there, that the pool has these threads: more if the environment asks for more.
+void size_pool();
 
 /// Runs `work` on libuv's pool and then `done` on the loop's thread. Neither may throw. Both are destroyed on the
 /// loop's thread. Whatever `done` refers to must be alive when it runs, or be asked for through a weak_ptr: a job

@@ -1,5 +1,6 @@
 #include "collector/service.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "collector/loop/loop_runtime.h"
@@ -21,9 +22,10 @@ struct Reads {
   StoreReads reads{store, runtime.runtime()};
   std::vector<int> statuses;
 
-  void ask(int status) {
-    reads.add([status](LedgerStore&) { return Response{.status = status, .headers = {}, .body = {}}; },
-              Responder([this](const Response& response) { statuses.push_back(response.status); }));
+  void ask(int status, const std::string& whose = {}) {
+    reads.add(
+        StoreRead([status](LedgerStore&) { return Response{.status = status, .headers = {}, .body = {}}; }, whose),
+        Responder([this](const Response& response) { statuses.push_back(response.status); }));
   }
 };
 
@@ -39,7 +41,7 @@ TEST_CASE("so many ledgers are read at once, the others in turn, and beyond that
   CHECK(host.statuses.empty());
 
   Response refused;
-  host.reads.add([](LedgerStore&) { return Response{}; },
+  host.reads.add(StoreRead([](LedgerStore&) { return Response{}; }),
                  Responder([&](Response response) { refused = std::move(response); }));
   CHECK(refused.status == 503);
   REQUIRE(refused.headers.size() == 2);
@@ -71,6 +73,51 @@ TEST_CASE("no ledger is read for callers while a tick is under way, but they do 
   CHECK(host.runtime.jobs.size() == 1);
   host.runtime.run_jobs();
   CHECK(host.statuses == std::vector<int>{200, 201});
+}
+
+TEST_CASE("readers of five ledgers whose disks hang keep nobody else waiting, and are sent away until they answer") {
+  Reads host;
+  for (int round = 0; round < 20; ++round) {
+    for (const auto* hung : {"a", "b", "c", "d", "e"}) {
+      host.ask(200, hung);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    host.runtime.advance(StoreReads::kIsLate);
+  }
+  // The first of each are under way and never end; all others of theirs were told to come again.
+  const auto hanging = host.runtime.jobs.size();
+  REQUIRE(hanging == StoreReads::kAtOnce);
+  CHECK(std::count(host.statuses.begin(), host.statuses.end(), 503) == 92);
+  host.ask(200, "a");
+  CHECK(std::count(host.statuses.begin(), host.statuses.end(), 503) == 93);
+  for (int i = 0; i < 20; ++i) {
+    host.ask(201, "good");
+    host.ask(202);
+    while (host.runtime.jobs.size() > hanging) {
+      host.runtime.run_job(hanging);
+    }
+  }
+  CHECK(std::count(host.statuses.begin(), host.statuses.end(), 201) == 20);
+  CHECK(std::count(host.statuses.begin(), host.statuses.end(), 202) == 20);
+
+  host.runtime.run_jobs();  // the disks answer
+  CHECK(std::count(host.statuses.begin(), host.statuses.end(), 200) == static_cast<std::ptrdiff_t>(hanging));
+  host.ask(203, "a");
+  host.runtime.run_jobs();
+  CHECK(host.statuses.back() == 203);
+}
+
+TEST_CASE("however many ledgers hang, no more reads are under way than the pool has threads for") {
+  Reads host;
+  for (int i = 0; i < 200; ++i) {
+    host.ask(200, "agent-" + std::to_string(i));
+    host.runtime.advance(StoreReads::kIsLate / 10);
+    CHECK(host.runtime.jobs.size() <= StoreReads::kMostJobs);
+  }
+  CHECK(host.runtime.jobs.size() == StoreReads::kMostJobs);
+  host.runtime.run_jobs();
+  CHECK(host.statuses.size() == 200);
 }
 
 TEST_CASE("reads are stopped when the last one under way has ended; those that wait are dropped") {
