@@ -38,6 +38,14 @@ void set(sqlite3* handle, int option, int value) {
   }
 }
 
+/// Before the first connection of the process: pages are allocated as they are needed. Otherwise each connection begins
+/// with room for twenty, which a ledger that is only appended to does not use. Where SQLite is at work already, it
+/// stays as it is.
+void keep_caches_small() {
+  static const int once = sqlite3_config(SQLITE_CONFIG_PAGECACHE, nullptr, 0, 0);
+  static_cast<void>(once);
+}
+
 void make_safe(SQLite::Database& database) {
   sqlite3* handle = database.getHandle();
   set(handle, SQLITE_DBCONFIG_DEFENSIVE, 1);
@@ -104,6 +112,7 @@ LedgerConnection::~LedgerConnection() = default;
 
 Result<std::unique_ptr<LedgerConnection>> LedgerConnection::open(const std::string& real_path, Access access,
                                                                  std::chrono::milliseconds limit) {
+  keep_caches_small();
   std::unique_ptr<LedgerConnection> connection(new LedgerConnection(real_path, limit));
   try {
     std::string name = real_path;

@@ -53,6 +53,10 @@ Result<void> make_folder(const std::string& path, bool parents) {
 
 /// A folder of the ledger `file` without links in its path, if it is ours; nothing if it does not exist.
 Result<std::optional<std::string>> real_folder(const std::string& folder, const std::string& file) {
+  struct stat status {};
+  if (::lstat(folder.c_str(), &status) != 0 && errno == ENOENT) {
+    return std::optional<std::string>();  // the usual answer for a central place, in one call
+  }
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(folder.c_str(), nullptr), &std::free);
   if (!real) {
     if (errno == ENOENT) {
@@ -60,7 +64,6 @@ Result<std::optional<std::string>> real_folder(const std::string& folder, const 
     }
     return refuse(file, folder + ": " + std::strerror(errno));
   }
-  struct stat status {};
   if (::lstat(real.get(), &status) != 0) {
     return refuse(file, folder + ": " + std::strerror(errno));
   }

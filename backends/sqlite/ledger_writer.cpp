@@ -3,7 +3,9 @@
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
 #include <SQLiteCpp/Transaction.h>
+#include <algorithm>
 #include <optional>
+#include <sqlite3.h>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -39,11 +41,26 @@ void bind_text(SQLite::Statement& statement, int index, const std::optional<std:
   }
 }
 
+/// A statement that is prepared when it is first needed, and stays so: most ledgers never need most of them, and each
+/// takes several KiB.
+class PreparedOnce {
+ public:
+  PreparedOnce(SQLite::Database& database, const char* text) : database_(database), text_(text) {}
+
+  SQLite::Statement& get() { return statement_ ? *statement_ : statement_.emplace(database_, text_); }
+
+ private:
+  SQLite::Database& database_;
+  const char* text_;
+  std::optional<SQLite::Statement> statement_;
+};
+
 }  // namespace
 
 struct LedgerWriter::Parts {
   explicit Parts(std::unique_ptr<LedgerConnection> opened)
       : connection(std::move(opened)),
+        any_since(connection->database(), sql::kAnySince),
         taken(connection->database(), sql::kTaken),
         insert_sample(connection->database(), sql::kInsertSample),
         insert_event(connection->database(), sql::kInsertEvent),
@@ -56,31 +73,54 @@ struct LedgerWriter::Parts {
         newest_foreign(connection->database(), sql::newest_foreign(true)) {}
 
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
-  SQLite::Statement taken;
+  SQLite::Statement any_since;
+  PreparedOnce taken;
   SQLite::Statement insert_sample;
-  SQLite::Statement insert_event;
-  SQLite::Statement insert_recovery;
-  SQLite::Statement set_mark;
+  PreparedOnce insert_event;
+  PreparedOnce insert_recovery;
+  PreparedOnce set_mark;
   SQLite::Statement prune;
-  SQLite::Statement prune_events;
-  SQLite::Statement prune_upstream_events;
-  SQLite::Statement prune_recoveries;
+  PreparedOnce prune_events;
+  PreparedOnce prune_upstream_events;
+  PreparedOnce prune_recoveries;
   SQLite::Statement newest_foreign;
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
-    taken.tryReset();
-    taken.bindNoCopy(1, sample.source);
-    taken.bind(2, to_ms(sample.ts));
-    const bool found = taken.executeStep();
-    taken.tryReset();
+    SQLite::Statement& statement = taken.get();
+    statement.tryReset();
+    statement.bindNoCopy(1, sample.source);
+    statement.bind(2, to_ms(sample.ts));
+    const bool found = statement.executeStep();
+    statement.tryReset();
     return found;
   }
 
-  void insert_at_free_moment(Sample sample) {
+  /// Whether no sample has to look for a free moment: each source is there once, and no row of the ledger is as new.
+  [[nodiscard]] bool all_free(const std::vector<Sample>& samples) {
+    if (samples.empty()) {
+      return true;
+    }
+    std::vector<std::string_view> sources;
+    WallTime oldest = WallTime::max();
+    for (const Sample& sample : samples) {
+      sources.emplace_back(sample.source);
+      oldest = std::min(oldest, sample.ts);
+    }
+    std::sort(sources.begin(), sources.end());
+    if (std::adjacent_find(sources.begin(), sources.end()) != sources.end()) {
+      return false;
+    }
+    any_since.tryReset();
+    any_since.bind(1, to_ms(oldest));
+    const bool found = any_since.executeStep();
+    any_since.tryReset();
+    return !found;
+  }
+
+  void move_to_free_moment(Sample& sample) {
     while (is_taken(sample)) {
       sample.ts += std::chrono::milliseconds{1};
     }
-    insert(sample);
   }
 
   void insert(const Sample& sample) {
@@ -127,14 +167,23 @@ struct LedgerWriter::Parts {
   }
 
   void insert(const AgentTick& tick) {
+    std::vector<Sample> samples;
+    samples.reserve(tick.samples.size());
     for (const Sample& sample : tick.samples) {
-      insert_at_free_moment(clean(sample));
+      samples.push_back(clean(sample));
+    }
+    const bool free = all_free(samples);
+    for (Sample& sample : samples) {
+      if (!free) {
+        move_to_free_moment(sample);
+      }
+      insert(sample);
     }
     for (const RateLimitEvent& event : tick.events) {
-      insert(insert_event, clean(event));
+      insert(insert_event.get(), clean(event));
     }
     for (const RateLimitEvent& recovery : tick.recoveries) {
-      insert(insert_recovery, clean(recovery));
+      insert(insert_recovery.get(), clean(recovery));
     }
     for (const auto& [source, mark] : tick.marks) {
       set(source, mark);
@@ -163,15 +212,16 @@ struct LedgerWriter::Parts {
   }
 
   void set(const std::string& source, const ReadMark& mark) {
-    set_mark.tryReset();
-    set_mark.bindNoCopy(1, source);
-    set_mark.bind(2, static_cast<std::int64_t>(mark.device));
-    set_mark.bind(3, static_cast<std::int64_t>(mark.inode));
-    set_mark.bind(4, static_cast<std::int64_t>(mark.offset));
-    set_mark.bind(5, static_cast<std::int64_t>(mark.fingerprint));
-    set_mark.bindNoCopy(6, mark.memory);
-    set_mark.exec();
-    set_mark.tryReset();
+    SQLite::Statement& statement = set_mark.get();
+    statement.tryReset();
+    statement.bindNoCopy(1, source);
+    statement.bind(2, static_cast<std::int64_t>(mark.device));
+    statement.bind(3, static_cast<std::int64_t>(mark.inode));
+    statement.bind(4, static_cast<std::int64_t>(mark.offset));
+    statement.bind(5, static_cast<std::int64_t>(mark.fingerprint));
+    statement.bindNoCopy(6, mark.memory);
+    statement.exec();
+    statement.tryReset();
   }
 
   static std::int64_t prune_some(SQLite::Statement& statement, WallTime cutoff, std::string_view our_source = {}) {
@@ -191,11 +241,11 @@ struct LedgerWriter::Parts {
       prune_some(prune, *tick.prune_samples_before);
     }
     if (tick.prune_events_before) {
-      prune_some(prune_events, *tick.prune_events_before, kSentinelEvents);
-      prune_some(prune_recoveries, *tick.prune_events_before);
+      prune_some(prune_events.get(), *tick.prune_events_before, kSentinelEvents);
+      prune_some(prune_recoveries.get(), *tick.prune_events_before);
     }
     if (tick.prune_upstream_events_before) {
-      prune_some(prune_upstream_events, *tick.prune_upstream_events_before, kSentinelEvents);
+      prune_some(prune_upstream_events.get(), *tick.prune_upstream_events_before, kSentinelEvents);
     }
   }
 };
@@ -230,6 +280,8 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
 }
 
 bool LedgerWriter::moved() const { return parts_->connection->moved(); }
+
+void LedgerWriter::let_go_of_pages() { sqlite3_db_release_memory(parts_->connection->database().getHandle()); }
 
 Result<void> LedgerWriter::append(const AgentTick& tick) {
   return parts_->in_transaction("append to", [&] { parts_->insert(tick); });

@@ -237,6 +237,7 @@ class SqliteStore final : public LedgerStore {
     }
     auto result = work(*writer);
     if (result || result.error().kind == Error::Kind::busy) {
+      writer->let_go_of_pages();
       keep(where.file(), std::move(writer));
     } else {
       forget(where.file());

@@ -12,6 +12,9 @@ inline constexpr long long kEndOfTime = 253'402'300'800'000;  ///< the year 1000
 /// Bound: source, ts.
 inline constexpr const char* kTaken = "SELECT 1 FROM resource_samples WHERE source = ?1 AND ts = ?2 LIMIT 1";
 
+/// Bound: ts.
+inline constexpr const char* kAnySince = "SELECT 1 FROM resource_samples WHERE ts >= ?1 LIMIT 1";
+
 /// Bound: the columns.
 inline constexpr const char* kInsertSample =
     "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, heap_used_bytes, fl_cpu_us,"

@@ -130,11 +130,12 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
   must(store->append(ledger, tick({sample(kNoon, "a")}, {event(kNoon, 1)})));
   PlainDatabase database(place_of(*store, ledger));
   for (const std::string& statement :
-       {std::string(sql::kTaken), std::string(sql::kPrune), std::string(sql::kNewest), std::string(sql::kNextSource),
-        std::string(sql::kEventKinds), std::string(sql::kEvents), std::string(sql::kEvent),
-        std::string(sql::kEventsFromRow), std::string(sql::kRecoveries), std::string(sql::kPruneEvents),
-        std::string(sql::kPruneUpstreamEvents), std::string(sql::kPruneRecoveries), sql::activity_rows(true),
-        sql::samples(true), sql::samples_of_source(true), sql::source_window(true), sql::trend_rows(true)}) {
+       {std::string(sql::kTaken), std::string(sql::kAnySince), std::string(sql::kPrune), std::string(sql::kNewest),
+        std::string(sql::kNextSource), std::string(sql::kEventKinds), std::string(sql::kEvents),
+        std::string(sql::kEvent), std::string(sql::kEventsFromRow), std::string(sql::kRecoveries),
+        std::string(sql::kPruneEvents), std::string(sql::kPruneUpstreamEvents), std::string(sql::kPruneRecoveries),
+        sql::activity_rows(true), sql::samples(true), sql::samples_of_source(true), sql::source_window(true),
+        sql::trend_rows(true)}) {
     INFO(statement);
     bool searches = false;
     for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + statement)) {
