@@ -1,9 +1,11 @@
 #include "collector/host_sources.h"
 
+#include <optional>
 #include <set>
 #include <unistd.h>
 #include <utility>
 
+#include "collector/loop/worker.h"
 #include "collector/sources/procfs_source.h"
 #include "collector/sources/program.h"
 #include "collector/sources/ps_source.h"
@@ -51,9 +53,39 @@ class TmuxWhereverItIs final : public PaneSource {
   std::unique_ptr<PaneSource> found_;
 };
 
+/// A source that blocks, on another thread: of thousands of processes a look takes tens of milliseconds.
+class OffTheLoop final : public ProcessSource {
+ public:
+  OffTheLoop(uv_loop_s* loop, std::unique_ptr<ProcessSource> source) : loop_(loop), source_(std::move(source)) {}
+
+  void look(Done done) override {
+    struct Look {
+      std::shared_ptr<ProcessSource> source;
+      std::optional<Result<ProcessTable>> table;
+    };
+    const auto look = std::make_shared<Look>(Look{source_, {}});
+    run_in_pool(
+        loop_, [look] { look->source->look([&look](Result<ProcessTable> table) { look->table = std::move(table); }); },
+        [look, done = std::move(done), alive = std::weak_ptr(alive_)] {
+          if (!alive.expired()) {
+            done(std::move(*look->table));
+          }
+        });
+  }
+
+ private:
+  uv_loop_s* loop_;
+  std::shared_ptr<ProcessSource> source_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  ///< asked by a look that outlives us
+};
+
 Result<std::unique_ptr<ProcessSource>> open_process_source(uv_loop_s* loop, const SamplingConfig& sampling) {
   if (sampling.source == ProcessSourceKind::procfs) {
-    return make_procfs_source();
+    auto source = make_procfs_source();
+    if (!source) {
+      return fail(source.error());
+    }
+    return std::make_unique<OffTheLoop>(loop, std::move(*source));
   }
   auto program = find_program(sampling.ps);
   if (!program) {

@@ -51,6 +51,7 @@ using PanesByName = std::unordered_map<std::string_view, std::vector<const Pane*
 
 PanesByName by_name(const std::vector<Pane>& panes) {
   PanesByName names;
+  names.reserve(panes.size());
   for (const Pane& pane : panes) {
     if (!pane.dead) names[pane.session].push_back(&pane);
   }
@@ -160,11 +161,14 @@ class RootResolver::Impl {
   /// Gives each process to one of those who claim it.
   static void settle(const Fleet& fleet, const std::vector<Candidate>& candidates, ResolvedRoots& resolved) {
     std::unordered_map<ProcessKey, const Candidate*> winners;
+    winners.reserve(candidates.size());
+    resolved.roots.claims.reserve(candidates.size());
+    std::vector<const Candidate*> standing;
+    standing.reserve(candidates.size());
     for (const Candidate& candidate : candidates) {
       const Candidate*& winner = winners[candidate.key];
       if (winner == nullptr || stands_before(fleet, candidate, *winner)) winner = &candidate;
     }
-    std::map<Claim, NamedRoot> named;
     for (const Candidate& candidate : candidates) {
       const Candidate& winner = *winners.at(candidate.key);
       const Agent& agent = fleet.agents[candidate.agent];
@@ -177,14 +181,21 @@ class RootResolver::Impl {
         continue;
       }
       resolved.roots.claims.emplace(candidate.key, candidate.claim);
-      const Session* session = candidate.session;
-      named.try_emplace(
-          candidate.claim,
-          NamedRoot{candidate.claim, candidate.agent,
-                    session == nullptr ? std::string(kServerSource) : std::string(kSessionPrefix) + session->id,
-                    candidate.key.pid, session == nullptr ? std::string() : session->name});
+      standing.push_back(&candidate);
     }
-    for (auto& [claim, root] : named) resolved.named.push_back(std::move(root));
+    // One root a claim: of a session's panes the first.
+    const auto by_claim = [](const Candidate* a, const Candidate* b) { return a->claim < b->claim; };
+    const auto same_claim = [](const Candidate* a, const Candidate* b) { return a->claim == b->claim; };
+    std::stable_sort(standing.begin(), standing.end(), by_claim);
+    standing.erase(std::unique(standing.begin(), standing.end(), same_claim), standing.end());
+    resolved.named.reserve(standing.size());
+    for (const Candidate* root : standing) {
+      const Session* session = root->session;
+      resolved.named.push_back(
+          NamedRoot{root->claim, root->agent,
+                    session == nullptr ? std::string(kServerSource) : std::string(kSessionPrefix) + session->id,
+                    root->key.pid, session == nullptr ? std::string() : session->name});
+    }
   }
 
   void add_tmux_servers(const std::vector<Pane>& panes, const ProcessTable& table, Roots& roots) const {
