@@ -17,6 +17,7 @@
 #include "collector/loop/handle.h"
 #include "collector/loop/loop_lag.h"
 #include "collector/loop/loop_runtime.h"
+#include "collector/loop/open_loop.h"
 #include "collector/loop/worker.h"
 #include "collector/metrics_view.h"
 #include "collector/service.h"
@@ -373,8 +374,8 @@ DiscoveryOptions discovery_options(const Config& config, const Places& places) {
 
 Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store) {
   uv_loop_t loop;
-  if (uv_loop_init(&loop) != 0) {
-    return fail("start: libuv could not make its loop");
+  if (auto opened = open_loop(&loop); !opened) {
+    return fail(std::move(opened.error()));
   }
   std::signal(SIGPIPE, SIG_IGN);
   Result<Ended> ended = Ended::stopped;

@@ -2,6 +2,7 @@
 
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Exception.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <utility>
@@ -137,7 +138,7 @@ Result<std::unique_ptr<LedgerConnection>> LedgerConnection::open(const std::stri
     const bool fresh = access == Access::write && ::lstat(real_path.c_str(), &before) != 0;
     connection->database_ = std::make_unique<SQLite::Database>(name, flags, kBusyMs);
     if (fresh) {
-      ::chmod(real_path.c_str(), kNewFileMode);
+      (void)::fchmodat(AT_FDCWD, real_path.c_str(), kNewFileMode, AT_SYMLINK_NOFOLLOW);
     }
     SQLite::Database& database = *connection->database_;
     if (access == Access::read_left) {

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,11 +19,40 @@ namespace {
 
 constexpr mode_t kFolderMode = 0700;
 constexpr mode_t kFileMode = 0600;
+constexpr const char* kFileName = "resource-ledger.db";
 constexpr std::array<std::string_view, 3> kCompanions{"-wal", "-shm", "-journal"};
 
 tl::unexpected<Error> refuse(const std::string& path, std::string_view reason) {
   return fail("open ledger " + path + ": " + std::string(reason), Error::Kind::unavailable);
 }
+
+/// An open folder, so that what was found out about it stays true of what is made in it. No ledger is opened by it.
+class OpenFolder {
+ public:
+  explicit OpenFolder(const std::string& path) : descriptor_(::open(path.c_str(), kFlags)) {}
+  ~OpenFolder() {
+    if (descriptor_ >= 0) {
+      ::close(descriptor_);
+    }
+  }
+  OpenFolder(const OpenFolder&) = delete;
+  OpenFolder& operator=(const OpenFolder&) = delete;
+
+  [[nodiscard]] int get() const { return descriptor_; }
+  /// Nothing if it is not open, which `errno` explains.
+  [[nodiscard]] std::optional<uid_t> owner() const {
+    struct stat status {};
+    return ::fstat(descriptor_, &status) == 0 ? std::optional(status.st_uid) : std::nullopt;
+  }
+
+ private:
+#ifdef O_PATH
+  static constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+#else
+  static constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+#endif
+  int descriptor_;
+};
 
 /// Makes a folder, and the parents that are missing if `parents` says so; none in another user's folder. Nothing to do
 /// is success.
@@ -33,19 +64,22 @@ Result<void> make_folder(const std::string& path, bool parents) {
   const auto refuse_to_make = [&path](const std::string& reason) {
     return fail("make folder " + path + ": " + reason, Error::Kind::unavailable);
   };
-  const std::string parent = path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+  const std::size_t slash = path.rfind('/');
+  const std::string parent = path.substr(0, std::max<std::size_t>(slash, 1));
   if (parents && parent != "/") {
     if (auto made = make_folder(parent, true); !made) {
       return made;
     }
   }
-  if (::stat(parent.c_str(), &status) != 0) {
+  const OpenFolder folder(parent);
+  const auto owner = folder.owner();
+  if (!owner) {
     return refuse_to_make(std::strerror(errno));
   }
-  if (status.st_uid != ::geteuid() && status.st_uid != 0) {
-    return refuse_to_make(parent + " belongs to another user (uid " + std::to_string(status.st_uid) + ")");
+  if (*owner != ::geteuid() && *owner != 0) {
+    return refuse_to_make(parent + " belongs to another user (uid " + std::to_string(*owner) + ")");
   }
-  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+  if (::mkdirat(folder.get(), path.c_str() + slash + 1, kFolderMode) != 0 && errno != EEXIST) {
     return refuse_to_make(std::strerror(errno));
   }
   return {};
@@ -127,7 +161,7 @@ FileLook look_of(const struct stat& status) {
           std::int64_t{modified.tv_sec} * 1'000'000'000 + modified.tv_nsec};
 }
 
-std::string file_in(const std::string& folder) { return folder + "/resource-ledger.db"; }
+std::string file_in(const std::string& folder) { return folder + '/' + kFileName; }
 
 }  // namespace
 
@@ -178,7 +212,11 @@ Result<std::string> prepare_ledger(const LedgerPlace& place) {
   }
   // mknod makes a file without a descriptor on it. Where it is not allowed to, SQLite makes the file when it opens it.
   if (!*there) {
-    (void)::mknod(file.c_str(), S_IFREG | kFileMode, 0);
+    const OpenFolder in(*folder);
+    if (const auto owner = in.owner(); !owner || *owner != ::geteuid()) {
+      return refuse(file, *folder + " was exchanged meanwhile");
+    }
+    (void)::mknodat(in.get(), kFileName, S_IFREG | kFileMode, 0);
   }
   return file;
 }

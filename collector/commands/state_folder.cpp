@@ -64,6 +64,9 @@ Result<void> make_state_folder(const std::string& folder) {
   if (found.st_uid != geteuid()) {
     return fail(doing + "it belongs to another user");
   }
+  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return fail(doing + "others may write there; make it yours alone: chmod 700");
+  }
   return {};
 }
 
@@ -78,6 +81,9 @@ Result<WriterLock> WriterLock::take(const std::string& folder) {
   struct stat found {};
   if (fstat(file, &found) != 0 || !S_ISREG(found.st_mode) || found.st_uid != geteuid()) {
     return fail(doing + "it is no regular file of ours");
+  }
+  if (found.st_nlink != 1) {
+    return fail(doing + "it has another name too, so it may be somebody's file: nothing is written there");
   }
   // A lock of the process: one by flock() is held on by a child that was being started when its parent was killed.
   struct flock whole {};

@@ -4,14 +4,15 @@
 #include <uv.h>
 
 #include "collector/host_sources.h"
+#include "collector/loop/open_loop.h"
 
 namespace fleetledger {
 
 Survey survey_host(const Setup& setup, const Fleet& fleet) {
   Survey survey{fail("look at processes: not asked"), fail("list tmux panes: not asked")};
   uv_loop_t loop;
-  if (uv_loop_init(&loop) != 0) {
-    survey.processes = fail("look at processes: libuv could not make its loop");
+  if (auto opened = open_loop(&loop); !opened) {
+    survey.processes = fail(std::move(opened.error()));
     return survey;
   }
   {

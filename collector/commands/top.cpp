@@ -13,6 +13,7 @@
 #include "collector/commands/top_view.h"
 #include "collector/log.h"
 #include "collector/loop/loop_runtime.h"
+#include "collector/loop/open_loop.h"
 
 namespace fleetledger {
 namespace {
@@ -169,8 +170,8 @@ int top_command(const CommonArguments& common, const TopArguments& arguments) {
   log::set_level(LogLevel::error);  // nothing but the page on the terminal
   std::signal(SIGPIPE, SIG_IGN);
   uv_loop_t loop;
-  if (uv_loop_init(&loop) != 0) {
-    return print_error({"start: libuv could not make its loop"});
+  if (const auto opened = open_loop(&loop); !opened) {
+    return print_error(opened.error());
   }
   std::optional<Error> failure;
   {

@@ -10,6 +10,10 @@
 #include <system_error>
 #include <unistd.h>
 #include <utility>
+#ifdef __linux__
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#endif
 
 namespace fleetledger {
 namespace {
@@ -84,10 +88,21 @@ bool is_young(const FileIdentity& file, WallTime now) {
 }
 
 Result<std::optional<Folder>> Folder::open(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), kWalk);
-  if (descriptor >= 0) return std::optional(Folder(descriptor));
+#ifdef SYS_openat2
+  open_how how{};
+  how.flags = kWalk;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  const auto opened = ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how);
+  if (opened >= 0) return std::optional(Folder(static_cast<int>(opened)));
   if (errno == ENOENT) return std::nullopt;
-  return system_failure(errno);
+  // Where the kernel is too old for it, or a container does not allow it, the same takes a call for each part.
+  if (errno != ENOSYS && errno != EPERM) return system_failure(errno);
+#endif
+  Folder root(::open("/", kWalk));
+  if (root.descriptor_ < 0) return system_failure(errno);
+  const auto first = path.find_first_not_of('/');
+  if (first == std::string::npos) return std::optional(std::move(root));
+  return root.below(std::string_view(path).substr(first));
 }
 
 Result<std::optional<Folder>> Folder::below(std::string_view path) const {

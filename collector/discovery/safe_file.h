@@ -45,7 +45,7 @@ struct FileLimits {
 /// long, no permission).
 class Folder {
  public:
-  /// `path` is absolute and real; its last part must not be a link. Nothing if it does not exist.
+  /// `path` is absolute and real: no part of it may be a link. Nothing if it does not exist.
   [[nodiscard]] static Result<std::optional<Folder>> open(const std::string& path);
   /// Walks down `path` ("a/b"), of which no part may be a link. Nothing if a part does not exist.
   [[nodiscard]] Result<std::optional<Folder>> below(std::string_view path) const;

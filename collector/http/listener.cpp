@@ -140,14 +140,22 @@ Result<Listener> Listener::open_unix(const std::string& address, const std::stri
   Listener made;
   made.descriptor_ = open_socket(AF_UNIX);
   if (made.descriptor_ < 0) return cannot(address, std::strerror(errno));
+#ifdef __linux__
+  // The file is made with the socket's own mode: so none of its name need be changed afterwards.
+  ::fchmod(made.descriptor_, S_IRUSR | S_IWUSR);
+#endif
   if (::bind(made.descriptor_, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
     return cannot(address, std::strerror(errno), errno == EADDRINUSE ? Error::Kind::busy : Error::Kind::unavailable);
   }
   made.path_ = path;
   made.address_ = address;
+#ifndef __linux__
   // Nobody can connect before listen(), whatever the mode was until now.
-  if (::lstat(path.c_str(), &status) != 0 || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
-    return cannot(address, std::strerror(errno));
+  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) return cannot(address, std::strerror(errno));
+#endif
+  if (::lstat(path.c_str(), &status) != 0) return cannot(address, std::strerror(errno));
+  if (!S_ISSOCK(status.st_mode) || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return cannot(address, "its file was exchanged meanwhile, or others may use it");
   }
   made.file_ = file_of(status);
   if (::listen(made.descriptor_, kBacklog) != 0) return cannot(address, std::strerror(errno));

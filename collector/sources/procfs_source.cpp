@@ -226,7 +226,8 @@ Result<std::unique_ptr<ProcessSource>> make_procfs_source(ProcfsOptions options)
 std::string procfs_restriction(const std::string& root) {
   // There is always a process 1. It is root's, so it is the first that is hidden from others.
   const Descriptor first(::open((root + "/1/stat").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (first.open() || ::access(root.c_str(), F_OK) != 0) {
+  const bool hidden = !first.open() && (errno == ENOENT || errno == EACCES || errno == EPERM);
+  if (!hidden || ::access(root.c_str(), F_OK) != 0) {
     return {};
   }
   return root + " hides the processes of other users from us (mount option hidepid): they are counted nowhere";

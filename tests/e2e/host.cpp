@@ -78,14 +78,16 @@ test::Finished Host::run(const std::vector<std::string>& arguments) {
   return {code, program.output(), program.errors()};
 }
 
-test::Program Host::start(const std::vector<std::string>& arguments) {
+test::Program Host::start(const std::vector<std::string>& arguments) { return start_program(command(arguments)); }
+
+std::vector<std::string> Host::command(const std::vector<std::string>& arguments) const {
   std::vector<std::string> command{program_};
   command.insert(command.end(), arguments.begin(), arguments.end());
   command.insert(command.end(), {"--home", home_});
   if (configured_) {
     command.insert(command.end(), {"--config", config_file()});
   }
-  return start_program(command);
+  return command;
 }
 
 test::Program Host::start_program(const std::vector<std::string>& command) {

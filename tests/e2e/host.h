@@ -43,6 +43,8 @@ class Host {
   /// Runs `fleetledger <verb> ...` with this home and configuration to its end.
   [[nodiscard]] test::Finished run(const std::vector<std::string>& arguments);
   [[nodiscard]] test::Program start(const std::vector<std::string>& arguments);
+  /// The command of start(), to be started behind another program.
+  [[nodiscard]] std::vector<std::string> command(const std::vector<std::string>& arguments) const;
   /// Starts another program, with the same environment.
   [[nodiscard]] test::Program start_program(const std::vector<std::string>& command);
   /// A command of tmux on this host's socket: what it prints. Throws if it fails.

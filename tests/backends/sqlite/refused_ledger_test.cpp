@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -9,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/sqlite/ledger_place.h"
 #include "tests/backends/ledgers.h"
 #include "tests/backends/sqlite/peer.h"
 #include "tests/backends/sqlite/plain_sqlite.h"
+#include "tests/support/swapper.h"
 
 namespace fleetledger::test {
 namespace {
@@ -216,6 +219,32 @@ TEST_CASE("no folder for central ledgers is made in another user's folder") {
   const auto written = store->append(host.agent("echo", LedgerLocation::central), tick({sample(kNoon, "a")}));
   REQUIRE_FALSE(written.has_value());
   CHECK_THAT(written.error().text, Contains(theirs + " belongs to another user"));
+  CHECK(fs::is_empty(theirs));
+}
+
+TEST_CASE("while an agent's folder was swapped for another user's, a folder was made in that") {
+  if (::geteuid() != 0) {
+    WARN("skipped: only root can give a folder away");
+    return;
+  }
+  const Host host;
+  const LedgerPlace place = own_place(host.agent("echo").agent);
+  const std::string theirs = host.path() + "/theirs";
+  fs::create_directory(theirs);
+  REQUIRE(::chown(theirs.c_str(), 65534, 65534) == 0);
+  fs::create_directory_symlink(theirs, host.path() + "/link");
+  int made = 0;
+  int refused = 0;
+  const int ours = ::open(place.home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // whatever its name stands for
+  {
+    const Swapper swapper(place.home, host.path() + "/link");
+    while (made < 500 || refused < 500) {
+      prepare_ledger(place) ? ++made : ++refused;
+      ::unlinkat(ours, "server-data/resource-ledger.db", 0);
+      ::unlinkat(ours, "server-data", AT_REMOVEDIR);
+    }
+  }
+  ::close(ours);
   CHECK(fs::is_empty(theirs));
 }
 

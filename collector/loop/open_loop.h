@@ -1,0 +1,14 @@
+#pragma once
+
+#include "core/result.h"
+
+struct uv_loop_s;
+
+namespace fleetledger {
+
+/// Makes a loop and the threads of libuv's pool (as many as UV_THREADPOOL_SIZE says). Where the system gives this user
+/// no further thread or descriptor, libuv would end the program without a word: so that is tried first, and is an Error
+/// (Kind::unavailable) that says what there is not enough of. The loop has to run before it is closed, after success.
+[[nodiscard]] Result<void> open_loop(uv_loop_s* loop);
+
+}  // namespace fleetledger
