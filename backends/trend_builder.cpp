@@ -11,9 +11,6 @@ namespace {
 
 constexpr WallTime kEndOfTime{std::chrono::sys_days{std::chrono::year{10000} / 1 / 1}};
 
-/// Rows that make no sense one by one still have a sum.
-Micros add_up(Micros sum, Micros more) { return std::min(sum, Micros::max() - more) + more; }
-
 }  // namespace
 
 Result<void> check(const TrendQuery& query) {
@@ -31,38 +28,46 @@ Result<void> check(const TrendQuery& query) {
 TrendBuilder::TrendBuilder(const TrendQuery& query)
     : since_(query.since), span_((query.until - query.since).count()), count_(query.buckets) {}
 
-void TrendBuilder::add(const Sample& row) {
-  const std::int64_t offset = (row.ts - since_).count();
-  if (buckets_.empty() || offset >= end_) {
+Tally& TrendBuilder::bucket_of(WallTime ts) {
+  const std::int64_t offset = (ts - since_).count();
+  if (last_ == nullptr || offset < last_start_ || offset >= last_end_) {
     const std::int64_t index = ((offset + 1) * count_ - 1) / span_;  // the last one with start(index) <= offset
-    end_ = start(index + 1);
-    TrendBucket& fresh = buckets_.emplace_back();
-    fresh.start = since_ + std::chrono::milliseconds{start(index)};
-    fresh.min_cpu_percent = row.cpu_percent;
-    fresh.min_resident = row.resident;
+    last_start_ = start(index);
+    last_end_ = start(index + 1);
+    last_ = &tallies_[index];
   }
-  TrendBucket& bucket = buckets_.back();
-  ++bucket.rows;
-  bucket.min_cpu_percent = std::min(bucket.min_cpu_percent, row.cpu_percent);
-  bucket.avg_cpu_percent += row.cpu_percent;
-  bucket.peak_cpu_percent = std::max(bucket.peak_cpu_percent, row.cpu_percent);
-  bucket.min_resident = std::min(bucket.min_resident, row.resident);
-  bucket.avg_resident += static_cast<double>(row.resident.value);
-  bucket.peak_resident = std::max(bucket.peak_resident, row.resident);
-  if (row.usage) {
-    bucket.usage = Usage{add_up(bucket.usage.value_or(Usage{}).micros(), row.usage->micros())};
-  }
-  if (row.interval) {
-    bucket.interval = add_up(bucket.interval.value_or(Micros{0}), *row.interval);
-  }
+  return *last_;
 }
 
 std::vector<TrendBucket> TrendBuilder::buckets() && {
-  for (TrendBucket& bucket : buckets_) {
-    bucket.avg_cpu_percent /= static_cast<double>(bucket.rows);
-    bucket.avg_resident /= static_cast<double>(bucket.rows);
+  std::vector<TrendBucket> result;
+  result.reserve(tallies_.size());
+  for (const auto& [index, tally] : tallies_) {
+    const auto rows = static_cast<double>(tally.rows);
+    result.push_back({.start = since_ + std::chrono::milliseconds{start(index)},
+                      .rows = tally.rows,
+                      .min_cpu_percent = tally.cpu_min,
+                      .avg_cpu_percent = tally.cpu_sum / rows,
+                      .peak_cpu_percent = tally.cpu_max,
+                      .min_resident = tally.resident_min,
+                      .avg_resident = tally.resident_sum / rows,
+                      .peak_resident = tally.resident_max,
+                      .usage = tally.usage,
+                      .interval = tally.interval,
+                      .estimated = tally.estimated,
+                      .time_weighted_cpu_percent = tally.time_weighted()});
   }
-  return std::move(buckets_);
+  return result;
+}
+
+std::vector<WallTime> edges_of(const TrendQuery& query) {
+  const std::int64_t span = (query.until - query.since).count();
+  std::vector<WallTime> edges;
+  edges.reserve(static_cast<std::size_t>(query.buckets) + 1);
+  for (std::int64_t index = 0; index <= query.buckets; ++index) {
+    edges.push_back(query.since + std::chrono::milliseconds{index * span / query.buckets});
+  }
+  return edges;
 }
 
 }  // namespace fleetledger

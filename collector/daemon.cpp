@@ -366,7 +366,8 @@ DiscoveryOptions discovery_options(const Config& config, const Places& places) {
                    .retention = config.storage.retention,
                    .location = config.storage.location,
                    .event_retention = config.storage.event_retention,
-                   .upstream_event_retention = config.storage.upstream_event_retention},
+                   .upstream_event_retention = config.storage.upstream_event_retention,
+                   .rollup_retention = config.storage.rollup_retention},
       .home = places.home,
       .user = geteuid(),
   };

@@ -61,6 +61,7 @@ struct StorageConfig {
   std::chrono::seconds retention = std::chrono::hours{7 * 24};
   std::chrono::seconds event_retention = std::chrono::hours{90 * 24};
   std::optional<std::chrono::seconds> upstream_event_retention{};  ///< nothing: never
+  std::chrono::seconds rollup_retention = std::chrono::hours{400 * 24};
 
   friend bool operator==(const StorageConfig&, const StorageConfig&) = default;
 };

@@ -140,6 +140,8 @@ Keys<StorageConfig> storage_keys(std::span<const std::string_view> backends) {
        "how long rate-limit events are kept that we recorded"},
       {"upstream_event_retention", &Section::upstream_event_retention, seconds_or_never(kRetention),
        "how long those are kept that the agent's own server wrote"},
+      {"rollup_retention", &Section::rollup_retention, whole_seconds(kRetention),
+       "how long it is kept what the samples of each hour come to"},
   };
 }
 

@@ -15,6 +15,18 @@
 
 namespace fleetledger {
 
+/// What is guessed of rows that do not say how much CPU time they stand for, or of how long (other samplers' rows): as
+/// long as it is since the row before, at most two of the sampler's periods, at the row's own percentage.
+struct Estimate {
+  Usage usage;
+  Micros interval{0};
+
+  friend bool operator==(const Estimate&, const Estimate&) = default;
+};
+
+// Of hours that are over, what their rows come to is kept longer than the rows (the rollup of an hour). Where an hour's
+// rows are not there any more, its rollup stands for it whole: it counts as soon as one of its rows was in the window.
+
 /// Latest, average and peak of one source over a window. Averages are means over rows, not rounded.
 struct SourceSummary {
   std::string source;
@@ -23,13 +35,16 @@ struct SourceSummary {
   double peak_cpu_percent = 0;
   double avg_resident = 0;  ///< bytes
   Bytes peak_resident;
-  std::int64_t sample_count = 0;  ///< rows in the window
+  std::int64_t sample_count = 0;  ///< rows in the window, those that are only in rollups included
   Usage usage;                    ///< summed over the rows that know it
+  Estimate estimated;             ///< of the other rows
+  /// The mean over the time that the rows stand for: usage by time, estimates included. Nothing: they stand for none.
+  std::optional<double> time_weighted_cpu_percent;
 };
 
 struct LedgerSummary {
   std::vector<SourceSummary> sources;  ///< those with a row in the window, newest first, then by name
-  std::int64_t sample_count = 0;       ///< rows in the whole ledger
+  std::int64_t sample_count = 0;       ///< rows in the whole ledger, rollups not counted
 };
 
 /// A place in the order of recent_samples: newest first, then by source name.
@@ -57,7 +72,8 @@ struct TrendQuery {
   std::optional<std::string> source{};  ///< this source only
 };
 
-/// The rows of one source in one bucket. Averages are means over rows, not rounded.
+/// The rows of one source in one bucket. Averages are means over rows, not rounded. An hour of which only the rollup is
+/// left lies whole in the bucket in which it begins (or in the first one), also where buckets are shorter than hours.
 struct TrendBucket {
   WallTime start{};
   std::int64_t rows = 0;
@@ -67,8 +83,10 @@ struct TrendBucket {
   Bytes min_resident;
   double avg_resident = 0;  ///< bytes
   Bytes peak_resident;
-  std::optional<Usage> usage;      ///< summed over the rows that know it; nothing: none does
-  std::optional<Micros> interval;  ///< likewise: how much of the bucket was measured
+  std::optional<Usage> usage;                       ///< summed over the rows that know it; nothing: none does
+  std::optional<Micros> interval;                   ///< likewise: how much of the bucket was measured
+  Estimate estimated;                               ///< of the other rows
+  std::optional<double> time_weighted_cpu_percent;  ///< as in SourceSummary
 };
 
 struct SourceTrend {

@@ -63,9 +63,11 @@ class LedgerStore {
   /// with all that we had written; or nowhere (agent), until it is off: yielding. A sample whose (source, ts) is taken
   /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event or a
   /// recovery whose id is known is left as it is. Of a long arrear of old rows a part may be left to the next appends.
+  /// The time is that of the newest sample; with it each hour is rolled up five minutes after it is over, a few at a
+  /// time. A sample of an hour that is rolled already is counted in its rollup at once.
   virtual Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
-  /// Rows with ts >= since, by source.
+  /// Rows with ts >= since, by source; the hours between from their rollups, which come to the same.
   virtual Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) = 0;
 
   /// Newest first; rows of one ts by source name. Of rows that another program wrote twice for one ts and source, those
@@ -73,14 +75,17 @@ class LedgerStore {
   virtual Result<std::vector<Sample>> recent_samples(const LedgerKey& ledger, const SampleQuery& query) = 0;
 
   /// What the rows of the window come to, by source name; a source without any is not there. At most
-  /// `buckets` points a source, however many rows: one pass over the window's. invalid: see TrendQuery.
+  /// `buckets` points a source, however many rows: one pass over the window's, or their rollups. invalid: see
+  /// TrendQuery.
   virtual Result<std::vector<SourceTrend>> trend(const LedgerKey& ledger, const TrendQuery& query) = 0;
 
   virtual Result<std::int64_t> sample_count(const LedgerKey& ledger) = 0;  ///< of the whole ledger
 
-  virtual Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) = 0;  ///< nothing: it is empty
+  /// When the newest sample was taken, also if only its hour's rollup is left; nothing: there was none.
+  virtual Result<std::optional<WallTime>> newest_sample(const LedgerKey& ledger) = 0;
 
-  /// Deletes all samples with ts < cutoff; how many went. Events stay. What went before a failure is gone.
+  /// Deletes the samples of the hours before that of `cutoff`; how many went. Each hour is rolled up once more before,
+  /// so that what came late is in its rollup. Events stay. What went before a failure is gone.
   virtual Result<std::int64_t> prune_older_than(const LedgerKey& ledger, WallTime cutoff) = 0;
   /// Events with ts >= since.
   virtual Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) = 0;

@@ -55,7 +55,7 @@ struct RateLimitEvent {
 struct AgentTick {
   std::vector<Sample> samples;
   std::vector<RateLimitEvent> events;
-  std::optional<WallTime> prune_samples_before;  ///< samples older than this go; nothing: none go
+  std::optional<WallTime> prune_samples_before;  ///< see LedgerStore::prune_older_than; nothing: none go
 
   /// How sessions came out of a throttling. Kept beside the events and never counted among them, neither by us nor by
   /// upstream's reader, which counts every row of its table.
@@ -63,6 +63,7 @@ struct AgentTick {
   ReadMarks marks{};                                       ///< how far these events' sources are read now
   std::optional<WallTime> prune_events_before{};           ///< likewise of kSentinelEvents, and recoveries
   std::optional<WallTime> prune_upstream_events_before{};  ///< likewise of all other events
+  std::optional<WallTime> prune_rollups_before{};  ///< rollups of the days before go, where the samples have gone
 };
 
 }  // namespace fleetledger

@@ -12,6 +12,8 @@
 #include "backends/activity_builder.h"
 #include "backends/backends.h"
 #include "backends/clean.h"
+#include "backends/rolling.h"
+#include "backends/summary_builder.h"
 #include "backends/trend_builder.h"
 
 namespace fleetledger {
@@ -86,8 +88,16 @@ struct EventTable {
 
 bool is_ours(const RateLimitEvent& event) { return event.source == kSentinelEvents; }
 
+using Rollups = std::map<std::pair<WallTime, std::string>, Rollup>;
+
+/// Of no window's end.
+constexpr WallTime kEndOfTime{std::chrono::sys_days{std::chrono::year{10000} / 1 / 1}};
+
 struct Ledger {
   std::map<SampleKey, Sample> samples;
+  Rollups hours;
+  Rollups days;
+  RolledTo rolled;
   EventTable events;
   EventTable recoveries;
   ReadMarks marks;
@@ -97,14 +107,94 @@ struct Ledger {
     return std::find_if(samples.lower_bound({cutoff, {}}), samples.end(),
                         [cutoff](const auto& row) { return row.first.ts < cutoff; });
   }
-
-  std::int64_t prune(WallTime cutoff) {
-    const auto first = older_than(cutoff);
-    const auto count = std::distance(first, samples.end());
-    samples.erase(first, samples.end());
-    return count;
-  }
 };
+
+class MemoryHours final : public WritableLedgerHours {
+ public:
+  explicit MemoryHours(Ledger& ledger) : ledger_(ledger) {}
+
+  [[nodiscard]] RolledTo rolled_to() const override { return ledger_.rolled; }
+
+  [[nodiscard]] std::optional<WallTime> first_row(WallTime from) const override {
+    const auto before = ledger_.older_than(from);
+    return before == ledger_.samples.begin() ? std::nullopt : std::optional(std::prev(before)->first.ts);
+  }
+
+  [[nodiscard]] std::optional<WallTime> first_rollup(WallTime from) const override {
+    const auto first = ledger_.hours.lower_bound({from, {}});
+    return first == ledger_.hours.end() ? std::nullopt : std::optional(first->first.first);
+  }
+
+  [[nodiscard]] std::optional<WallTime> last_rollup() const override {
+    return ledger_.hours.empty() ? std::nullopt : std::optional(std::prev(ledger_.hours.end())->first.first);
+  }
+
+  [[nodiscard]] std::optional<WallTime> row_before(const std::string& source, WallTime ts) const override {
+    const auto is_its = [&source](const auto& row) { return row.first.source == source; };
+    const auto row = std::find_if(ledger_.older_than(ts), ledger_.samples.end(), is_its);
+    std::optional<WallTime> before;
+    if (row != ledger_.samples.end()) {
+      before = row->first.ts;
+    }
+    for (auto hour = ledger_.hours.lower_bound({hour_of(ts), {}}); hour != ledger_.hours.begin();) {
+      if ((--hour)->first.second == source) {
+        const WallTime newest = hour->second.tally.newest.ts;
+        return before ? std::max(*before, newest) : newest;
+      }
+    }
+    return before;
+  }
+
+  void rows(const Stretch& stretch, const std::function<void(const Sample&)>& visit) const override {
+    const auto end = ledger_.older_than(stretch.until);
+    for (auto row = ledger_.older_than(stretch.since); row != end;) {
+      const Sample& sample = (--row)->second;
+      if (stretch.source == nullptr || *stretch.source == sample.source) {
+        visit(sample);
+      }
+    }
+  }
+
+  void rollups(Span span, const Stretch& stretch, const std::function<void(const Rollup&)>& visit) const override {
+    const Rollups& all = table(span);
+    for (auto at = all.lower_bound({stretch.since, {}}); at != all.end() && at->first.first < stretch.until; ++at) {
+      if (stretch.source == nullptr || *stretch.source == at->first.second) {
+        visit(at->second);
+      }
+    }
+  }
+
+  void set_rolled_to(const RolledTo& rolled) override { ledger_.rolled = rolled; }
+
+  [[nodiscard]] std::optional<Rollup> find(const std::string& source, WallTime hour) const override {
+    const auto found = ledger_.hours.find({hour, source});
+    return found == ledger_.hours.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  void put(Span span, const Rollup& rollup) override { table(span)[{rollup.start, rollup.source}] = rollup; }
+
+  std::int64_t remove_rows(WallTime end, std::int64_t most) override {
+    std::int64_t removed = 0;
+    while (removed < most && !ledger_.samples.empty() && std::prev(ledger_.samples.end())->first.ts < end) {
+      ledger_.samples.erase(std::prev(ledger_.samples.end()));
+      ++removed;
+    }
+    return removed;
+  }
+
+  void remove_rollups(WallTime end) override {
+    for (Rollups* all : {&ledger_.hours, &ledger_.days}) {
+      all->erase(all->begin(), all->lower_bound({end, {}}));
+    }
+  }
+
+ private:
+  [[nodiscard]] Rollups& table(Span span) const { return span == Span::hour ? ledger_.hours : ledger_.days; }
+
+  Ledger& ledger_;
+};
+
+Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_period; }
 
 class MemoryStore final : public LedgerStore {
  public:
@@ -113,12 +203,18 @@ class MemoryStore final : public LedgerStore {
   Result<LedgerStanding> append(const LedgerKey& key, const AgentTick& tick) override {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
+    MemoryHours hours(ledger);
+    LateRows late(hours, most_guess(key));
     for (const Sample& given : tick.samples) {
       Sample sample = clean(given);
       while (ledger.samples.contains({sample.ts, sample.source})) {
         sample.ts += std::chrono::milliseconds{1};
       }
-      ledger.samples.emplace(SampleKey{sample.ts, sample.source}, std::move(sample));
+      ledger.samples.emplace(SampleKey{sample.ts, sample.source}, sample);
+      late.written(sample);
+    }
+    if (!tick.samples.empty()) {
+      roll_hours(hours, newest_ts(tick), most_guess(key));
     }
     for (const RateLimitEvent& event : tick.events) {
       ledger.events.add(event);
@@ -130,7 +226,10 @@ class MemoryStore final : public LedgerStore {
       ledger.marks[source] = mark;
     }
     if (tick.prune_samples_before) {
-      ledger.prune(*tick.prune_samples_before);
+      prune_hours(hours, *tick.prune_samples_before, most_guess(key));
+    }
+    if (tick.prune_rollups_before) {
+      prune_rollups(hours, *tick.prune_rollups_before);
     }
     if (tick.prune_events_before) {
       ledger.events.prune(*tick.prune_events_before, is_ours);
@@ -139,9 +238,7 @@ class MemoryStore final : public LedgerStore {
     if (tick.prune_upstream_events_before) {
       ledger.events.prune(*tick.prune_upstream_events_before, std::not_fn(is_ours));
     }
-    while (ledger.samples.size() > most_rows_) {
-      ledger.samples.erase(std::prev(ledger.samples.end()));
-    }
+    keep_newest(ledger, hours, key);
     ledger.events.keep_newest(most_rows_);
     ledger.recoveries.keep_newest(most_rows_);
     return memory();
@@ -150,31 +247,13 @@ class MemoryStore final : public LedgerStore {
   Result<LedgerSummary> summary(const LedgerKey& key, WallTime since) override {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
-    std::map<std::string, SourceSummary> by_source;
-    const auto end = ledger.older_than(since);
-    for (auto row = ledger.samples.begin(); row != end; ++row) {
-      const Sample& sample = row->second;
-      SourceSummary& source = by_source[sample.source];
-      if (source.sample_count == 0) {
-        source.source = sample.source;
-        source.newest = sample;
-      }
-      ++source.sample_count;
-      source.avg_cpu_percent += sample.cpu_percent;  // a sum until all rows are seen
-      source.avg_resident += static_cast<double>(sample.resident.value);
-      source.peak_cpu_percent = std::max(source.peak_cpu_percent, sample.cpu_percent);
-      source.peak_resident = std::max(source.peak_resident, sample.resident);
-      source.usage += sample.usage.value_or(Usage{});
-    }
+    SummaryBuilder builder;
+    visit_window(MemoryHours(ledger), {since, kEndOfTime}, {since, kEndOfTime}, most_guess(key),
+                 {[&](const Sample& row, Micros guess) { builder.add(row, guess); },
+                  [&](const Rollup& rollup) { builder.add(rollup); }});
     LedgerSummary result;
     result.sample_count = static_cast<std::int64_t>(ledger.samples.size());
-    for (auto& [name, source] : by_source) {
-      source.avg_cpu_percent /= static_cast<double>(source.sample_count);
-      source.avg_resident /= static_cast<double>(source.sample_count);
-      result.sources.push_back(std::move(source));
-    }
-    std::stable_sort(result.sources.begin(), result.sources.end(),
-                     [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
+    result.sources = builder.sources();
     return result;
   }
 
@@ -206,13 +285,13 @@ class MemoryStore final : public LedgerStore {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
     std::map<std::string, TrendBuilder> by_source;
-    const auto newest = ledger.older_than(query.until);
-    for (auto row = ledger.older_than(query.since); row != newest;) {
-      const Sample& sample = (--row)->second;
-      if (!query.source || *query.source == sample.source) {
-        by_source.try_emplace(sample.source, query).first->second.add(sample);
-      }
-    }
+    const auto of = [&](const std::string& source) -> TrendBuilder& {
+      return by_source.try_emplace(source, query).first->second;
+    };
+    visit_window(MemoryHours(ledger), {query.since, query.until, query.source ? &*query.source : nullptr},
+                 edges_of(query), most_guess(key),
+                 {[&](const Sample& row, Micros guess) { of(row.source).add(row, guess); },
+                  [&](const Rollup& rollup) { of(rollup.source).add(rollup); }});
     for (auto& [name, trend] : by_source) {
       result.push_back({name, std::move(trend).buckets()});
     }
@@ -227,12 +306,29 @@ class MemoryStore final : public LedgerStore {
   Result<std::optional<WallTime>> newest_sample(const LedgerKey& key) override {
     const std::lock_guard lock(mutex_);
     const Ledger& ledger = ledgers_[key.agent.path];
-    return ledger.samples.empty() ? std::nullopt : std::optional(ledger.samples.begin()->first.ts);
+    std::optional<WallTime> newest;
+    if (!ledger.samples.empty()) {
+      newest = ledger.samples.begin()->first.ts;
+    }
+    if (!ledger.hours.empty()) {
+      const WallTime last_hour = std::prev(ledger.hours.end())->first.first;
+      for (auto at = ledger.hours.lower_bound({last_hour, {}}); at != ledger.hours.end(); ++at) {
+        newest = std::max(newest.value_or(at->second.tally.newest.ts), at->second.tally.newest.ts);
+      }
+    }
+    return newest;
   }
 
   Result<std::int64_t> prune_older_than(const LedgerKey& key, WallTime cutoff) override {
     const std::lock_guard lock(mutex_);
-    return ledgers_[key.agent.path].prune(cutoff);
+    MemoryHours hours(ledgers_[key.agent.path]);
+    std::int64_t total = 0;
+    std::int64_t deleted = kRowsAtOnce;
+    while (deleted >= kRowsAtOnce) {
+      deleted = prune_hours(hours, cutoff, most_guess(key));
+      total += deleted;
+    }
+    return total;
   }
 
   Result<RateLimitReport> rate_limit_report(const LedgerKey& key, WallTime since) override {
@@ -309,6 +405,26 @@ class MemoryStore final : public LedgerStore {
   void release(const LedgerKey& /*key*/) override {}
 
  private:
+  static WallTime newest_ts(const AgentTick& tick) {
+    const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
+    return std::max_element(tick.samples.begin(), tick.samples.end(), older)->ts;
+  }
+
+  void keep_newest(Ledger& ledger, MemoryHours& hours, const LedgerKey& key) const {
+    if (ledger.samples.size() > most_rows_) {
+      for (auto row = std::next(ledger.samples.begin(), static_cast<std::ptrdiff_t>(most_rows_));
+           row != ledger.samples.end(); ++row) {
+        if (!ledger.hours.contains({hour_of(row->first.ts), row->first.source})) {
+          roll_hour_of(hours, row->first.ts, most_guess(key));
+        }
+      }
+      hours.remove_rows(WallTime::max(), static_cast<std::int64_t>(ledger.samples.size() - most_rows_));
+    }
+    while (ledger.hours.size() > most_rows_) {
+      hours.remove_rollups(day_of(ledger.hours.begin()->first.first) + kDay);
+    }
+  }
+
   /// Nobody else writes here.
   static LedgerStanding memory() { return {.place = "memory", .central_since = {}, .other_sampler = {}}; }
 

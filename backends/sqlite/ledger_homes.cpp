@@ -52,6 +52,11 @@ Result<LedgerHomes::Home> LedgerHomes::move(const LedgerKey& ledger, LedgerWrite
       !copied) {
     return fail(copied.error());
   }
+  // After the samples: those of an hour that counts them already must not be counted once more.
+  if (auto copied = ours.lone_rollups([&](const std::vector<Rollup>& rollups) { return central.copy(rollups); });
+      !copied) {
+    return fail(copied.error());
+  }
   if (auto marked = central.mark_central(now); !marked) {
     return fail(marked.error());
   }

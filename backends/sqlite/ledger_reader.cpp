@@ -5,136 +5,38 @@
 #include <SQLiteCpp/Transaction.h>
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 
 #include "backends/activity_builder.h"
 #include "backends/clean.h"
+#include "backends/sqlite/columns.h"
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/kept_readers.h"
+#include "backends/sqlite/ledger_hours.h"
 #include "backends/sqlite/schema.h"
 #include "backends/sqlite/statements.h"
+#include "backends/summary_builder.h"
 #include "backends/trend_builder.h"
 
 namespace fleetledger {
 namespace {
 
-std::int64_t to_ms(WallTime time) { return time.time_since_epoch().count(); }
-WallTime from_ms(std::int64_t milliseconds) { return WallTime{std::chrono::milliseconds{milliseconds}}; }
-
-bool is_number(const SQLite::Column& column) { return column.isInteger() || column.isFloat(); }
-
-/// The whole number in a column that somebody else may have filled; nothing if it is not one, or below 0 or too large.
-std::optional<std::int64_t> amount(const SQLite::Column& column, std::int64_t most = kMostAmount) {
-  if (column.isInteger() && column.getInt64() >= 0 && column.getInt64() <= most) {
-    return column.getInt64();
-  }
-  if (column.isFloat() && column.getDouble() >= 0 && column.getDouble() <= static_cast<double>(most)) {
-    return static_cast<std::int64_t>(column.getDouble());
-  }
-  return std::nullopt;
-}
-
-std::string text(const SQLite::Column& column) {
-  const char* bytes = column.getText();
-  return clip({bytes, static_cast<std::size_t>(column.getBytes())});
-}
-
-std::optional<std::string> optional_text(const SQLite::Column& column) {
-  return column.isNull() ? std::nullopt : std::optional(text(column));
-}
-
-double percent(const SQLite::Column& column) { return is_number(column) ? clean_percent(column.getDouble()) : 0; }
-
-std::optional<Usage> usage(const SQLite::Column& column) {
-  const auto micros = amount(column);
-  return micros ? std::optional(Usage{Micros{*micros}}) : std::nullopt;
-}
-
-std::optional<Micros> interval(const SQLite::Column& column) {
-  const auto micros = amount(column);
-  return micros ? std::optional(Micros{*micros}) : std::nullopt;
-}
-
-/// A row of sql::sample_columns.
-Sample read_sample(SQLite::Statement& row) {
-  Sample sample;
-  sample.ts = from_ms(row.getColumn(0).getInt64());
-  sample.source = text(row.getColumn(1));
-  sample.pid = static_cast<Pid>(amount(row.getColumn(2), std::numeric_limits<Pid>::max()).value_or(0));
-  sample.cpu_percent = percent(row.getColumn(3));
-  sample.resident = Bytes{amount(row.getColumn(4)).value_or(0)};
-  if (const auto heap = amount(row.getColumn(5))) {
-    sample.heap = Bytes{*heap};
-  }
-  sample.usage = usage(row.getColumn(6));
-  sample.interval = interval(row.getColumn(7));
-  if (const auto processes = amount(row.getColumn(8), std::numeric_limits<std::uint32_t>::max())) {
-    sample.processes = static_cast<std::uint32_t>(*processes);
-  }
-  return sample;
-}
-
 std::int64_t count_samples(SQLite::Database& database) { return database.execAndGet(sql::kCount).getInt64(); }
-
-/// Calls `visit(source)` for each source of the ledger, by name.
-template <typename Visit>
-void for_each_source(SQLite::Database& database, const Visit& visit) {
-  SQLite::Statement next(database, sql::kNextSource);
-  std::string source;  // no source is called "", and if one is, it comes first
-  while (true) {
-    visit(source);
-    next.reset();
-    next.bind(1, source);
-    if (!next.executeStep()) {
-      return;
-    }
-    source = next.getColumn(0).getString();
-  }
-}
 
 struct ReadSummary {
   LedgerSummary summary;
-  std::optional<WallTime> oldest;  ///< first ts of the window's rows
+  std::optional<WallTime> first_to_leave;  ///< see SummaryBuilder
 };
 
-ReadSummary read_summary(SQLite::Database& database, bool own_columns, WallTime since) {
-  SQLite::Statement newest(database, sql::samples_of_source(own_columns));
-  SQLite::Statement window(database, sql::source_window(own_columns));
-  ReadSummary read;
-  auto& summary = read.summary;
-  for_each_source(database, [&](const std::string& source) {
-    newest.reset();
-    newest.bind(1, source);
-    newest.bind(2, to_ms(since));
-    newest.bind(3, std::int64_t{sql::kEndOfTime});
-    if (!newest.executeStep()) {
-      return;
-    }
-    SourceSummary found;
-    found.newest = read_sample(newest);
-    found.source = found.newest.source;
-    window.reset();
-    window.bind(1, source);
-    window.bind(2, to_ms(since));
-    window.bind(3, std::int64_t{sql::kEndOfTime});
-    window.bind(4, kMostPercent);
-    window.bind(5, kMostAmount);
-    window.executeStep();
-    found.sample_count = window.getColumn(0).getInt64();
-    found.avg_cpu_percent = window.getColumn(1).getDouble();
-    found.peak_cpu_percent = window.getColumn(2).getDouble();
-    found.avg_resident = window.getColumn(3).getDouble();
-    found.peak_resident = Bytes{window.getColumn(4).getInt64()};
-    found.usage = Usage{Micros{window.getColumn(5).getInt64()}};
-    const WallTime oldest = from_ms(window.getColumn(6).getInt64());
-    read.oldest = std::min(read.oldest.value_or(oldest), oldest);
-    summary.sources.push_back(std::move(found));
-  });
-  std::stable_sort(summary.sources.begin(), summary.sources.end(),
-                   [](const auto& left, const auto& right) { return left.newest.ts > right.newest.ts; });
-  summary.sample_count = count_samples(database);
-  return read;
+ReadSummary read_summary(SQLite::Database& database, const LedgerSchema& schema, WallTime since, Micros most_guess) {
+  const WallTime end = from_ms(sql::kEndOfTime);
+  SummaryBuilder builder;
+  visit_window(SqliteHours(database, schema), {since, end}, {since, end}, most_guess,
+               {[&builder](const Sample& row, Micros guess) { builder.add(row, guess); },
+                [&builder](const Rollup& rollup) { builder.add(rollup); }});
+  return {{builder.sources(), count_samples(database)}, builder.first_to_leave()};
 }
 
 bool comes_after(const SampleCursor& cursor, const Sample& sample) {
@@ -163,40 +65,21 @@ std::vector<Sample> read_recent(SQLite::Database& database, bool own_columns, co
   return samples;
 }
 
-std::vector<SourceTrend> read_trend(SQLite::Database& database, bool own_columns, const TrendQuery& query) {
-  std::vector<SourceTrend> trends;
-  SQLite::Statement row(database, sql::trend_rows(own_columns));
-  const auto add = [&](const std::string& source) {
-    row.reset();
-    row.bind(1, source);
-    row.bind(2, to_ms(query.since));
-    row.bind(3, to_ms(query.until));
-    TrendBuilder trend(query);
-    Sample sample;
-    while (row.executeStep()) {
-      sample.ts = from_ms(row.getColumn(0).getInt64());
-      sample.cpu_percent = percent(row.getColumn(1));
-      sample.resident = Bytes{amount(row.getColumn(2)).value_or(0)};
-      sample.usage = usage(row.getColumn(3));
-      sample.interval = interval(row.getColumn(4));
-      trend.add(sample);
-    }
-    if (auto buckets = std::move(trend).buckets(); !buckets.empty()) {
-      trends.push_back({clip(source), std::move(buckets)});
-    }
+std::vector<SourceTrend> read_trend(SQLite::Database& database, const LedgerSchema& schema, const TrendQuery& query,
+                                    Micros most_guess) {
+  std::map<std::string, TrendBuilder> by_source;
+  const auto of = [&](const std::string& source) -> TrendBuilder& {
+    return by_source.try_emplace(source, query).first->second;
   };
-  if (query.source) {
-    add(*query.source);
-  } else {
-    for_each_source(database, add);
+  visit_window(SqliteHours(database, schema), {query.since, query.until, query.source ? &*query.source : nullptr},
+               edges_of(query), most_guess,
+               {[&](const Sample& row, Micros guess) { of(row.source).add(row, guess); },
+                [&](const Rollup& rollup) { of(rollup.source).add(rollup); }});
+  std::vector<SourceTrend> trends;
+  for (auto& [source, trend] : by_source) {
+    trends.push_back({source, std::move(trend).buckets()});
   }
   return trends;
-}
-
-std::optional<WallTime> read_newest(SQLite::Database& database) {
-  SQLite::Statement statement(database, sql::kNewest);
-  statement.bind(1, std::int64_t{sql::kEndOfTime});
-  return statement.executeStep() ? std::optional(from_ms(statement.getColumn(0).getInt64())) : std::nullopt;
 }
 
 /// A row of one of the statements on events.
@@ -412,7 +295,7 @@ Result<Answer> read_ledger(const Reading& reading, const Read& read) {
 
 }  // namespace
 
-Result<LedgerSummary> LedgerReader::summary(WallTime since, SummaryCache& summaries) const {
+Result<LedgerSummary> LedgerReader::summary(WallTime since, Micros most_guess, SummaryCache& summaries) const {
   const auto path = find_ledger(place_);
   if (!path) {
     return fail(path.error());
@@ -426,14 +309,14 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since, SummaryCache& summar
     return std::move(*known);
   }
   auto read = read_ledger<ReadSummary>(
-      Reading{place_, limit_, kept_}, [since](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.samples ? read_summary(connection.database(), schema.own_columns, since) : ReadSummary();
+      Reading{place_, limit_, kept_}, [&](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples ? read_summary(connection.database(), schema, since, most_guess) : ReadSummary();
       });
   if (!read) {
     return fail(read.error());
   }
   if (settled && look_at_ledger(**path) == before) {
-    summaries.keep(**path, before, since, read->oldest, read->summary);
+    summaries.keep(**path, before, since, read->first_to_leave, read->summary);
   }
   return std::move(read->summary);
 }
@@ -445,14 +328,16 @@ Result<std::vector<Sample>> LedgerReader::recent_samples(const SampleQuery& quer
       });
 }
 
-Result<std::vector<SourceTrend>> LedgerReader::trend(const TrendQuery& query) const {
+Result<std::vector<SourceTrend>> LedgerReader::trend(const TrendQuery& query, Micros most_guess) const {
   if (const auto good = check(query); !good) {
     return fail(good.error());
   }
-  return read_ledger<std::vector<SourceTrend>>(Reading{place_, limit_, kept_}, [&query](LedgerConnection& connection,
-                                                                                        const LedgerSchema& schema) {
-    return schema.samples ? read_trend(connection.database(), schema.own_columns, query) : std::vector<SourceTrend>();
-  });
+  return read_ledger<std::vector<SourceTrend>>(
+      Reading{place_, limit_, kept_}, [&query, most_guess](LedgerConnection& connection, const LedgerSchema& schema) {
+        return schema.samples && query.since < query.until
+                   ? read_trend(connection.database(), schema, query, most_guess)
+                   : std::vector<SourceTrend>();
+      });
 }
 
 Result<std::int64_t> LedgerReader::sample_count() const {
@@ -465,7 +350,7 @@ Result<std::int64_t> LedgerReader::sample_count() const {
 Result<std::optional<WallTime>> LedgerReader::newest_sample() const {
   return read_ledger<std::optional<WallTime>>(
       Reading{place_, limit_, kept_}, [](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.samples ? read_newest(connection.database()) : std::nullopt;
+        return schema.samples ? SqliteHours(connection.database(), schema).newest() : std::nullopt;
       });
 }
 
@@ -516,6 +401,37 @@ Result<void> LedgerReader::our_samples(const std::function<Result<void>(const st
                              }
                              return {};
                            });
+}
+
+Result<void> LedgerReader::lone_rollups(const std::function<Result<void>(const std::vector<Rollup>&)>& take) const {
+  return read_ledger<void>(
+      Reading{place_, limit_, kept_}, [&take](LedgerConnection& connection, const LedgerSchema& schema) {
+        const SqliteHours hours(connection.database(), schema);
+        const auto oldest = hours.first_row(WallTime::min());
+        std::map<std::string, std::int64_t> rows;  // of the oldest hour, which somebody else may have pruned in part
+        if (oldest) {
+          const WallTime hour = hour_of(*oldest);
+          hours.rows({hour, hour + kHour}, [&rows](const Sample& row) { ++rows[row.source]; });
+        }
+        Result<void> taken;
+        std::vector<Rollup> rollups;
+        for (auto first = hours.first_rollup(WallTime::min()); first && taken;) {
+          connection.start_clock();
+          const WallTime end = day_of(*first) + kDay;
+          hours.rollups(Span::hour, {*first, end}, [&](const Rollup& rollup) {
+            const bool before = !oldest || rollup.start < hour_of(*oldest);
+            const bool cut = oldest && rollup.start == hour_of(*oldest) && rows[rollup.source] < rollup.tally.rows;
+            if (!rollup.complete || before || cut) {
+              rollups.push_back(rollup);
+              rollups.back().complete = false;
+            }
+          });
+          taken = take(rollups);
+          rollups.clear();
+          first = hours.first_rollup(end);
+        }
+        return taken;
+      });
 }
 
 Result<std::optional<WallTime>> LedgerReader::central_since() const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/rollup.h"
 #include "backends/sqlite/ledger_place.h"
 #include "backends/sqlite/summary_cache.h"
 #include "core/ledger_store.h"
@@ -26,9 +27,10 @@ class LedgerReader {
   LedgerReader(LedgerPlace place, std::chrono::milliseconds limit, KeptReaders* kept = nullptr)
       : place_(std::move(place)), limit_(limit), kept_(kept) {}
 
-  [[nodiscard]] Result<LedgerSummary> summary(WallTime since, SummaryCache& summaries) const;
+  /// `most_guess`: a row that does not say how long it stands for is guessed to stand for at most so long.
+  [[nodiscard]] Result<LedgerSummary> summary(WallTime since, Micros most_guess, SummaryCache& summaries) const;
   [[nodiscard]] Result<std::vector<Sample>> recent_samples(const SampleQuery& query) const;
-  [[nodiscard]] Result<std::vector<SourceTrend>> trend(const TrendQuery& query) const;
+  [[nodiscard]] Result<std::vector<SourceTrend>> trend(const TrendQuery& query, Micros most_guess) const;
   [[nodiscard]] Result<std::int64_t> sample_count() const;
   [[nodiscard]] Result<std::optional<WallTime>> newest_sample() const;
   [[nodiscard]] Result<RateLimitReport> rate_limit_report(WallTime since) const;
@@ -43,6 +45,8 @@ class LedgerReader {
   /// Hands over all samples that we wrote, some thousand at a time; stops at the first Error and returns it. Where the
   /// file changes while it is read, rows can come twice.
   [[nodiscard]] Result<void> our_samples(const std::function<Result<void>(const std::vector<Sample>&)>& take) const;
+  /// Likewise the rollups of hours whose rows are not there any more.
+  [[nodiscard]] Result<void> lone_rollups(const std::function<Result<void>(const std::vector<Rollup>&)>& take) const;
   /// The mark of LedgerHomes; nothing: there is none.
   [[nodiscard]] Result<std::optional<WallTime>> central_since() const;
 

@@ -12,17 +12,14 @@
 #include <utility>
 
 #include "backends/clean.h"
+#include "backends/sqlite/columns.h"
 #include "backends/sqlite/connection.h"
+#include "backends/sqlite/ledger_hours.h"
 #include "backends/sqlite/schema.h"
 #include "backends/sqlite/statements.h"
 
 namespace fleetledger {
 namespace {
-
-/// So many rows are deleted in one transaction; it takes some tens of milliseconds.
-constexpr std::int64_t kPruneAtOnce = 5000;
-
-std::int64_t to_ms(WallTime time) { return time.time_since_epoch().count(); }
 
 void bind_number(SQLite::Statement& statement, int index, const std::optional<std::int64_t>& value) {
   if (value) {
@@ -58,7 +55,7 @@ class PreparedOnce {
 }  // namespace
 
 struct LedgerWriter::Parts {
-  explicit Parts(std::unique_ptr<LedgerConnection> opened)
+  Parts(std::unique_ptr<LedgerConnection> opened, const LedgerSchema& schema)
       : connection(std::move(opened)),
         any_since(connection->database(), sql::kAnySince),
         taken(connection->database(), sql::kTaken),
@@ -66,11 +63,11 @@ struct LedgerWriter::Parts {
         insert_event(connection->database(), sql::kInsertEvent),
         insert_recovery(connection->database(), sql::kInsertRecovery),
         set_mark(connection->database(), sql::kSetMark),
-        prune(connection->database(), sql::kPrune),
         prune_events(connection->database(), sql::kPruneEvents),
         prune_upstream_events(connection->database(), sql::kPruneUpstreamEvents),
         prune_recoveries(connection->database(), sql::kPruneRecoveries),
-        newest_foreign(connection->database(), sql::newest_foreign(true)) {}
+        newest_foreign(connection->database(), sql::newest_foreign(true)),
+        hours(connection->database(), schema) {}
 
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
   SQLite::Statement any_since;
@@ -79,11 +76,11 @@ struct LedgerWriter::Parts {
   PreparedOnce insert_event;
   PreparedOnce insert_recovery;
   PreparedOnce set_mark;
-  SQLite::Statement prune;
   PreparedOnce prune_events;
   PreparedOnce prune_upstream_events;
   PreparedOnce prune_recoveries;
   SQLite::Statement newest_foreign;
+  SqliteHours hours;
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
     SQLite::Statement& statement = taken.get();
@@ -166,18 +163,26 @@ struct LedgerWriter::Parts {
     return found;
   }
 
-  void insert(const AgentTick& tick) {
+  void insert(const AgentTick& tick, const RollAt& roll) {
     std::vector<Sample> samples;
     samples.reserve(tick.samples.size());
     for (const Sample& sample : tick.samples) {
       samples.push_back(clean(sample));
     }
     const bool free = all_free(samples);
+    std::optional<LateRows> late;
+    if (!samples.empty()) {
+      late.emplace(hours, roll.most_guess);
+    }
     for (Sample& sample : samples) {
       if (!free) {
         move_to_free_moment(sample);
       }
       insert(sample);
+      late->written(sample);
+    }
+    if (roll.now) {
+      roll_hours(hours, *roll.now, roll.most_guess);
     }
     for (const RateLimitEvent& event : tick.events) {
       insert(insert_event.get(), clean(event));
@@ -188,7 +193,7 @@ struct LedgerWriter::Parts {
     for (const auto& [source, mark] : tick.marks) {
       set(source, mark);
     }
-    prune_all(tick);
+    prune_all(tick, roll.most_guess);
   }
 
   /// Runs `work` in a transaction that nobody else's writing comes into; what it returns, if that was committed.
@@ -227,7 +232,7 @@ struct LedgerWriter::Parts {
   static std::int64_t prune_some(SQLite::Statement& statement, WallTime cutoff, std::string_view our_source = {}) {
     statement.tryReset();
     statement.bind(1, to_ms(cutoff));
-    statement.bind(2, kPruneAtOnce);
+    statement.bind(2, kRowsAtOnce);
     if (!our_source.empty()) {
       statement.bind(3, std::string(our_source));
     }
@@ -236,9 +241,12 @@ struct LedgerWriter::Parts {
     return deleted;
   }
 
-  void prune_all(const AgentTick& tick) {
+  void prune_all(const AgentTick& tick, Micros most_guess) {
     if (tick.prune_samples_before) {
-      prune_some(prune, *tick.prune_samples_before);
+      prune_hours(hours, *tick.prune_samples_before, most_guess);
+    }
+    if (tick.prune_rollups_before) {
+      prune_rollups(hours, *tick.prune_rollups_before);
     }
     if (tick.prune_events_before) {
       prune_some(prune_events.get(), *tick.prune_events_before, kSentinelEvents);
@@ -263,17 +271,18 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
   if (!connection) {
     return fail(connection.error());
   }
-  const auto schema = read_schema(**connection);
-  if (!schema) {
-    return fail(schema.error());
-  }
-  if (!schema->complete()) {
+  auto schema = read_schema(**connection);
+  if (schema && !schema->complete()) {
     if (auto completed = complete_schema(**connection); !completed) {
       return fail(completed.error());
     }
+    schema = read_schema(**connection);
+  }
+  if (!schema) {
+    return fail(schema.error());
   }
   try {
-    return std::unique_ptr<LedgerWriter>(new LedgerWriter(std::make_unique<Parts>(std::move(*connection))));
+    return std::unique_ptr<LedgerWriter>(new LedgerWriter(std::make_unique<Parts>(std::move(*connection), *schema)));
   } catch (const std::exception& thrown) {
     return fail(ledger_error("open", *path, thrown));
   }
@@ -281,18 +290,21 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
 
 bool LedgerWriter::moved() const { return parts_->connection->moved(); }
 
-void LedgerWriter::let_go_of_pages() { sqlite3_db_release_memory(parts_->connection->database().getHandle()); }
-
-Result<void> LedgerWriter::append(const AgentTick& tick) {
-  return parts_->in_transaction("append to", [&] { parts_->insert(tick); });
+void LedgerWriter::let_go_of_memory() {
+  parts_->hours.forget_rare_statements();
+  sqlite3_db_release_memory(parts_->connection->database().getHandle());
 }
 
-Result<std::optional<WallTime>> LedgerWriter::append_unless_foreign(const AgentTick& tick, WallTime since,
-                                                                    WallTime until) {
+Result<void> LedgerWriter::append(const AgentTick& tick, const RollAt& roll) {
+  return parts_->in_transaction("append to", [&] { parts_->insert(tick, roll); });
+}
+
+Result<std::optional<WallTime>> LedgerWriter::append_unless_foreign(const AgentTick& tick, const RollAt& roll,
+                                                                    WallTime since, WallTime until) {
   return parts_->in_transaction("append to", [&] {
     auto foreign = parts_->find_foreign(since, until);
     if (!foreign) {
-      parts_->insert(tick);
+      parts_->insert(tick, roll);
     }
     return foreign;
   });
@@ -300,9 +312,21 @@ Result<std::optional<WallTime>> LedgerWriter::append_unless_foreign(const AgentT
 
 Result<void> LedgerWriter::copy(const std::vector<Sample>& samples) {
   return parts_->in_transaction("copy to", [&] {
+    LateRows late(parts_->hours, Micros{0});
     for (const Sample& sample : samples) {
       if (!parts_->is_taken(sample)) {
         parts_->insert(sample);
+        late.written(sample);
+      }
+    }
+  });
+}
+
+Result<void> LedgerWriter::copy(const std::vector<Rollup>& rollups) {
+  return parts_->in_transaction("copy to", [&] {
+    for (const Rollup& rollup : rollups) {
+      if (!parts_->hours.find(rollup.source, rollup.start)) {
+        parts_->hours.put(Span::hour, rollup);
       }
     }
   });
@@ -310,27 +334,24 @@ Result<void> LedgerWriter::copy(const std::vector<Sample>& samples) {
 
 Result<void> LedgerWriter::mark_central(WallTime since) {
   return parts_->in_transaction("copy to", [&] {
-    make_marks(*parts_->connection);
     SQLite::Statement mark(parts_->connection->database(), sql::kSetCentralSince);
     mark.bind(1, to_ms(since));
     mark.exec();
   });
 }
 
-Result<std::int64_t> LedgerWriter::prune_older_than(WallTime cutoff) {
-  LedgerConnection& connection = *parts_->connection;
-  try {
-    std::int64_t total = 0;
-    std::int64_t deleted = 0;
-    do {
-      connection.start_clock();
-      deleted = Parts::prune_some(parts_->prune, cutoff);
-      total += deleted;
-    } while (deleted == kPruneAtOnce);
-    return total;
-  } catch (const std::exception& thrown) {
-    return fail(ledger_error("prune", connection.path(), thrown));
+Result<std::int64_t> LedgerWriter::prune_older_than(WallTime cutoff, Micros most_guess) {
+  std::int64_t total = 0;
+  std::int64_t deleted = kRowsAtOnce;
+  while (deleted >= kRowsAtOnce) {
+    const auto some = parts_->in_transaction("prune", [&] { return prune_hours(parts_->hours, cutoff, most_guess); });
+    if (!some) {
+      return some;
+    }
+    deleted = *some;
+    total += deleted;
   }
+  return total;
 }
 
 }  // namespace fleetledger

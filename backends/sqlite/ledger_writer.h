@@ -6,11 +6,18 @@
 #include <optional>
 #include <vector>
 
+#include "backends/rolling.h"
 #include "backends/sqlite/ledger_place.h"
 #include "core/result.h"
 #include "core/sample.h"
 
 namespace fleetledger {
+
+/// What the rolling of hours needs to know.
+struct RollAt {
+  std::optional<WallTime> now;  ///< nothing: no hour is rolled for being over
+  Micros most_guess{0};         ///< see guess_interval
+};
 
 /// An open ledger that can be written; its statements are prepared once. For one thread at a time.
 class LedgerWriter {
@@ -26,18 +33,21 @@ class LedgerWriter {
 
   /// Frees the pages that SQLite keeps for the next time, up to 256 KiB; they are then read again, from the system's
   /// cache, which costs some microseconds. Hundreds of ledgers are open at once, each for one transaction a minute.
-  void let_go_of_pages();
+  void let_go_of_memory();
 
   /// As LedgerStore::append and prune_older_than, in this place.
-  Result<void> append(const AgentTick& tick);
+  Result<void> append(const AgentTick& tick, const RollAt& roll);
   /// The same unless there is a row of another sampler with since <= ts <= until: then nothing is written, and the
   /// newest such row's time comes back. Nothing comes between the look and the writing.
-  Result<std::optional<WallTime>> append_unless_foreign(const AgentTick& tick, WallTime since, WallTime until);
+  Result<std::optional<WallTime>> append_unless_foreign(const AgentTick& tick, const RollAt& roll, WallTime since,
+                                                        WallTime until);
   /// Writes samples as they are, whole or not at all; those whose (source, ts) is there already are left out.
   Result<void> copy(const std::vector<Sample>& samples);
+  /// Likewise rollups of hours.
+  Result<void> copy(const std::vector<Rollup>& rollups);
   /// The mark of LedgerHomes. One that is there stays as it is.
   Result<void> mark_central(WallTime since);
-  Result<std::int64_t> prune_older_than(WallTime cutoff);
+  Result<std::int64_t> prune_older_than(WallTime cutoff, Micros most_guess);
 
  private:
   struct Parts;

@@ -25,7 +25,15 @@ constexpr std::array<std::string_view, 6> kReadMarkColumns{"source",  "device", 
                                                            "read_to", "fingerprint", "memory"};
 
 constexpr std::string_view kMarks = "fleetledger_marks";
+constexpr std::string_view kHourRollups = "fleetledger_rollups";
+constexpr std::string_view kDayRollups = "fleetledger_day_rollups";
 constexpr std::array<std::string_view, 2> kMarkColumns{"name", "value"};
+constexpr std::array<std::string_view, 23> kRollupColumns{
+    "start",       "source",           "complete",         "row_count",        "first_ts",
+    "cpu_sum",     "cpu_min",          "cpu_max",          "rss_sum",          "rss_min",
+    "rss_max",     "cpu_us",           "interval_us",      "estimated_cpu_us", "estimated_interval_us",
+    "last_ts",     "last_pid",         "last_cpu_percent", "last_rss_bytes",   "last_heap_bytes",
+    "last_cpu_us", "last_interval_us", "last_processes"};
 
 constexpr const char* kCreateTables =
     "CREATE TABLE IF NOT EXISTS resource_samples (ts INTEGER NOT NULL, source TEXT NOT NULL, pid INTEGER,"
@@ -44,7 +52,16 @@ constexpr const char* kCreateOwn =
     " source TEXT NOT NULL, account_key TEXT NOT NULL DEFAULT 'default', session_name TEXT, reason TEXT, detail TEXT);"
     "CREATE INDEX IF NOT EXISTS fleetledger_recoveries_ts ON fleetledger_recoveries (ts);"
     "CREATE TABLE IF NOT EXISTS fleetledger_read_marks (source TEXT PRIMARY KEY, device INTEGER, inode INTEGER,"
-    " read_to INTEGER, fingerprint INTEGER, memory TEXT)";
+    " read_to INTEGER, fingerprint INTEGER, memory TEXT);"
+    "CREATE TABLE IF NOT EXISTS fleetledger_marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL)";
+/// In the order of time, so that a window lies in one piece. Not to be read twice: a day is the sum of its hours.
+constexpr const char* kCreateRollups =
+    " (start INTEGER NOT NULL, source TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0,"
+    " row_count INTEGER NOT NULL DEFAULT 0, first_ts INTEGER, cpu_sum REAL, cpu_min REAL, cpu_max REAL, rss_sum REAL,"
+    " rss_min INTEGER, rss_max INTEGER, cpu_us INTEGER, interval_us INTEGER, estimated_cpu_us INTEGER,"
+    " estimated_interval_us INTEGER, last_ts INTEGER, last_pid INTEGER, last_cpu_percent REAL, last_rss_bytes INTEGER,"
+    " last_heap_bytes INTEGER, last_cpu_us INTEGER, last_interval_us INTEGER, last_processes INTEGER,"
+    " PRIMARY KEY (start, source)) WITHOUT ROWID";
 constexpr const char* kCountIndexes =
     "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN"
     " ('idx_rs_ts', 'idx_rs_source_ts', 'idx_rle_ts', 'idx_rle_kind_ts', 'idx_rle_source_ts',"
@@ -124,12 +141,21 @@ Result<LedgerSchema> read_schema(LedgerConnection& connection) {
     if (!marks) {
       return fail(marks.error());
     }
+    const auto hours = read_table(connection, kHourRollups, kRollupColumns);
+    if (!hours) {
+      return fail(hours.error());
+    }
+    const auto days = read_table(connection, kDayRollups, kRollupColumns);
+    if (!days) {
+      return fail(days.error());
+    }
     return LedgerSchema{.samples = !samples->empty(),
                         .events = !events->empty(),
                         .own_columns = has_all(*samples, kOwnColumns),
                         .indexes = connection.database().execAndGet(kCountIndexes).getInt() == kIndexes,
                         .marks = !marks->empty(),
-                        .own_tables = !recoveries->empty() && !read_marks->empty()};
+                        .own_tables = !recoveries->empty() && !read_marks->empty(),
+                        .rollups = !hours->empty() && !days->empty() && !marks->empty()};
   } catch (const std::exception& thrown) {
     return fail(ledger_error("open", connection.path(), thrown));
   }
@@ -151,16 +177,16 @@ Result<void> complete_schema(LedgerConnection& connection) {
     }
     database.exec(kCreateIndexes);
     database.exec(kCreateOwn);
+    for (const std::string_view table : {kHourRollups, kDayRollups}) {
+      const std::string name(table);
+      database.exec("CREATE TABLE IF NOT EXISTS " + name + kCreateRollups);
+      database.exec("CREATE INDEX IF NOT EXISTS " + name + "_source ON " + name + " (source, start)");
+    }
     transaction.commit();
     return {};
   } catch (const std::exception& thrown) {
     return fail(ledger_error("prepare", connection.path(), thrown));
   }
-}
-
-void make_marks(LedgerConnection& connection) {
-  connection.database().exec(
-      "CREATE TABLE IF NOT EXISTS fleetledger_marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL)");
 }
 
 }  // namespace fleetledger

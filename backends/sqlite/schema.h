@@ -11,10 +11,11 @@ struct LedgerSchema {
   bool events = false;       ///< likewise of events
   bool own_columns = false;  ///< and ours: fl_cpu_us, fl_interval_us, fl_processes
   bool indexes = false;      ///< all of upstream's, and ours: of the rows that other samplers wrote
-  bool marks = false;        ///< the table of our marks is there
+  bool marks = false;        ///< the table of our marks is there: a name and a number each
   bool own_tables = false;   ///< fleetledger_recoveries and fleetledger_read_marks
+  bool rollups = false;      ///< the tables of rollups, of hours and of days, and that of marks
 
-  [[nodiscard]] bool complete() const { return samples && events && own_columns && indexes && own_tables; }
+  [[nodiscard]] bool complete() const { return samples && events && own_columns && indexes && own_tables && rollups; }
 };
 
 /// Looks and changes nothing. Unavailable if a table's name belongs to something else (a view, a virtual table), if a
@@ -24,8 +25,5 @@ struct LedgerSchema {
 /// Makes what is missing: upstream's tables and indexes under upstream's names, so that upstream finds them made, our
 /// nullable columns, our index and our tables. In one transaction, so that it does not matter who else is at it.
 [[nodiscard]] Result<void> complete_schema(LedgerConnection& connection);
-
-/// Makes the table of our marks: a name and a number each. For use in a transaction; throws.
-void make_marks(LedgerConnection& connection);
 
 }  // namespace fleetledger

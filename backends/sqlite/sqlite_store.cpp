@@ -46,7 +46,8 @@ class SqliteStore final : public LedgerStore {
         return fail(home.error());
       }
     }
-    if (auto written = write(home->place, [&tick](LedgerWriter& writer) { return writer.append(tick); }); !written) {
+    const RollAt roll = roll_at(ledger, tick);
+    if (auto written = write(home->place, [&](LedgerWriter& writer) { return writer.append(tick, roll); }); !written) {
       return fail(written.error());
     }
     return standing_of(ledger, *home,
@@ -54,7 +55,8 @@ class SqliteStore final : public LedgerStore {
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
-    return read(ledger, [&](const LedgerReader& reader) { return reader.summary(since, summaries_); });
+    return read(ledger,
+                [&](const LedgerReader& reader) { return reader.summary(since, most_guess(ledger), summaries_); });
   }
 
   Result<std::vector<Sample>> recent_samples(const LedgerKey& ledger, const SampleQuery& query) override {
@@ -62,7 +64,7 @@ class SqliteStore final : public LedgerStore {
   }
 
   Result<std::vector<SourceTrend>> trend(const LedgerKey& ledger, const TrendQuery& query) override {
-    return read(ledger, [&](const LedgerReader& reader) { return reader.trend(query); });
+    return read(ledger, [&](const LedgerReader& reader) { return reader.trend(query, most_guess(ledger)); });
   }
 
   Result<std::int64_t> sample_count(const LedgerKey& ledger) override {
@@ -85,7 +87,8 @@ class SqliteStore final : public LedgerStore {
     if (!*there) {
       return 0;
     }
-    return write(home->place, [cutoff](LedgerWriter& writer) { return writer.prune_older_than(cutoff); });
+    return write(home->place,
+                 [&](LedgerWriter& writer) { return writer.prune_older_than(cutoff, most_guess(ledger)); });
   }
 
   Result<RateLimitReport> rate_limit_report(const LedgerKey& ledger, WallTime since) override {
@@ -145,6 +148,12 @@ class SqliteStore final : public LedgerStore {
     return std::max_element(tick.samples.begin(), tick.samples.end(), older)->ts;
   }
 
+  static Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_period; }
+
+  static RollAt roll_at(const LedgerKey& ledger, const AgentTick& tick) {
+    return {tick.samples.empty() ? std::nullopt : std::optional(newest_ts(tick)), most_guess(ledger)};
+  }
+
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
                                     std::optional<WallTime> other) {
     return {.place = home.place.file(),
@@ -164,8 +173,10 @@ class SqliteStore final : public LedgerStore {
         return foreign;
       }
     }
-    return write(place,
-                 [&](LedgerWriter& writer) { return writer.append_unless_foreign(tick, now - around, now + around); });
+    const RollAt roll = roll_at(ledger, tick);
+    return write(place, [&](LedgerWriter& writer) {
+      return writer.append_unless_foreign(tick, roll, now - around, now + around);
+    });
   }
 
   /// What the sentinels' log says is nobody's but ours to write, whoever samples.
@@ -175,7 +186,9 @@ class SqliteStore final : public LedgerStore {
       AgentTick events = tick;
       events.samples.clear();
       events.prune_samples_before.reset();
-      if (auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events); }); !written) {
+      const RollAt roll = roll_at(ledger, tick);
+      if (auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events, roll); });
+          !written) {
         return fail(written.error());
       }
     }
@@ -237,7 +250,7 @@ class SqliteStore final : public LedgerStore {
     }
     auto result = work(*writer);
     if (result || result.error().kind == Error::Kind::busy) {
-      writer->let_go_of_pages();
+      writer->let_go_of_memory();
       keep(where.file(), std::move(writer));
     } else {
       forget(where.file());

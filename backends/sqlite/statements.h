@@ -61,10 +61,6 @@ inline constexpr const char* kSetCentralSince =
     "INSERT OR IGNORE INTO fleetledger_marks (name, value) VALUES ('central-since', ?1)";
 inline constexpr const char* kCentralSince = "SELECT value FROM fleetledger_marks WHERE name = 'central-since'";
 
-/// The sources are found one by one along the (source, ts) index. Bound: the one before.
-inline constexpr const char* kNextSource =
-    "SELECT source FROM resource_samples WHERE source > ?1 AND source < x'' ORDER BY source LIMIT 1";
-
 /// Bound: since, end of time.
 inline constexpr const char* kEventKinds =
     "SELECT kind, source, count(*), min(ts), max(ts) FROM rate_limit_events WHERE ts >= ?1 AND ts < ?2"
@@ -128,27 +124,80 @@ inline constexpr const char* kEventsFromRow =
          " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND typeof(source) = 'text' ORDER BY ts";
 }
 
-/// What a trend is made of, oldest first. It is put into buckets as it comes: GROUP BY would sort all rows once more.
-/// Bound: source, since, until.
-[[nodiscard]] inline std::string trend_rows(bool own_columns) {
-  return std::string("SELECT ts, cpu_percent, rss_bytes, ") +
-         (own_columns ? "fl_cpu_us, fl_interval_us" : "NULL, NULL") +
-         " FROM resource_samples WHERE source = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts";
+/// Oldest first; a source that is no text stays out. Bound: since, end.
+[[nodiscard]] inline std::string rows_by_time(bool own_columns) {
+  return "SELECT " + sample_columns(own_columns) +
+         " FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND typeof(source) = 'text' ORDER BY ts";
 }
 
-/// Values that no sampler can have meant count as 0. Bound: source, since, end of time, most percent, most amount.
-[[nodiscard]] inline std::string source_window(bool own_columns) {
-  return std::string(
-             "SELECT count(*), avg(percent), max(percent), avg(resident), max(resident), total(used), min(ts) FROM"
-             " (SELECT ts,"
-             " CASE WHEN typeof(cpu_percent) IN ('real', 'integer') AND cpu_percent BETWEEN 0 AND ?4"
-             "  THEN cpu_percent ELSE 0.0 END AS percent,"
-             " CASE WHEN typeof(rss_bytes) IN ('real', 'integer') AND rss_bytes BETWEEN 0 AND ?5"
-             "  THEN CAST(rss_bytes AS INTEGER) ELSE 0 END AS resident,") +
-         (own_columns ? " CASE WHEN typeof(fl_cpu_us) IN ('real', 'integer') AND fl_cpu_us BETWEEN 0 AND ?5"
-                        "  THEN CAST(fl_cpu_us AS INTEGER) END AS used"
-                      : " NULL AS used") +
-         " FROM resource_samples WHERE source = ?1 AND ts >= ?2 AND ts < ?3)";
+/// Likewise, of one source. Bound: since, end, source.
+[[nodiscard]] inline std::string rows_of_source_by_time(bool own_columns) {
+  return "SELECT " + sample_columns(own_columns) +
+         " FROM resource_samples WHERE source = ?3 AND ts >= ?1 AND ts < ?2 ORDER BY ts";
 }
+
+/// Bound: from, end of time.
+inline constexpr const char* kFirstRow =
+    "SELECT ts FROM resource_samples WHERE ts >= ?1 AND ts < ?2 ORDER BY ts LIMIT 1";
+
+/// Bound: source, ts.
+inline constexpr const char* kRowBefore =
+    "SELECT ts FROM resource_samples WHERE source = ?1 AND ts < ?2 ORDER BY ts DESC LIMIT 1";
+
+/// Bound: source, the hour of ts.
+inline constexpr const char* kRollupBefore =
+    "SELECT last_ts FROM fleetledger_rollups WHERE source = ?1 AND start < ?2 ORDER BY start DESC LIMIT 1";
+
+/// Bound: from, end of time.
+inline constexpr const char* kFirstRollup =
+    "SELECT start FROM fleetledger_rollups WHERE start >= ?1 AND start < ?2 ORDER BY start LIMIT 1";
+/// Bound: end of time.
+inline constexpr const char* kLastRollup =
+    "SELECT start FROM fleetledger_rollups WHERE start < ?1 ORDER BY start DESC LIMIT 1";
+
+/// How far the ledger is rolled. Bound: name, and value.
+inline constexpr const char* kMark = "SELECT value FROM fleetledger_marks WHERE name = ?1";
+inline constexpr const char* kSetNumber = "INSERT OR REPLACE INTO fleetledger_marks (name, value) VALUES (?1, ?2)";
+inline constexpr const char* kHoursRolled = "hours-rolled-to";
+inline constexpr const char* kDaysRolled = "days-rolled-to";
+
+inline constexpr const char* kHourRollups = "fleetledger_rollups";
+inline constexpr const char* kDayRollups = "fleetledger_day_rollups";
+
+inline constexpr const char* kRollupColumns =
+    "start, source, complete, row_count, first_ts, cpu_sum, cpu_min, cpu_max, rss_sum, rss_min, rss_max, cpu_us,"
+    " interval_us, estimated_cpu_us, estimated_interval_us, last_ts, last_pid, last_cpu_percent, last_rss_bytes,"
+    " last_heap_bytes, last_cpu_us, last_interval_us, last_processes";
+
+/// By time. Bound: since, end.
+[[nodiscard]] inline std::string rollups(const std::string& table) {
+  return std::string("SELECT ") + kRollupColumns + " FROM " + table +
+         " WHERE start >= ?1 AND start < ?2 ORDER BY start";
+}
+
+/// Likewise, of one source. Bound: since, end, source.
+[[nodiscard]] inline std::string rollups_of_source(const std::string& table) {
+  return std::string("SELECT ") + kRollupColumns + " FROM " + table +
+         " WHERE source = ?3 AND start >= ?1 AND start < ?2 ORDER BY start";
+}
+
+/// Bound: start, source.
+inline const std::string kRollup =
+    std::string("SELECT ") + kRollupColumns + " FROM fleetledger_rollups WHERE start = ?1 AND source = ?2";
+
+/// Bound: the columns.
+[[nodiscard]] inline std::string put_rollup(const std::string& table) {
+  return "INSERT OR REPLACE INTO " + table + " (" + kRollupColumns +
+         ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,"
+         " ?22, ?23)";
+}
+
+/// Bound: end.
+[[nodiscard]] inline std::string prune_rollups(const std::string& table) {
+  return "DELETE FROM " + table + " WHERE start < ?1";
+}
+
+/// Where no raw row is as new. Bound: the hour.
+inline constexpr const char* kNewestRolled = "SELECT max(last_ts) FROM fleetledger_rollups WHERE start = ?1";
 
 }  // namespace fleetledger::sql

@@ -168,6 +168,8 @@ void write_window(JsonWriter& json, const FleetRow& row, const Window& window, L
         .field("cpuSeconds", aggregate->usage.seconds())
         .field("sampleCount", aggregate->sample_count)
         .field("newestTs", aggregate->newest.ts)
+        .field("estimatedCpuSeconds", aggregate->estimated.usage.seconds())
+        .field("timeWeightedCpuPercent", round_to_hundredths(aggregate->time_weighted_cpu_percent))
         .end();
   }
   json.key("ledgerError").null();

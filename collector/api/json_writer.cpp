@@ -100,4 +100,8 @@ std::string JsonWriter::take() { return {output_->buffer.GetString(), output_->b
 
 double round_to_hundredths(double number) { return std::floor(number * 100 + 0.5) / 100; }
 
+std::optional<double> round_to_hundredths(const std::optional<double>& number) {
+  return number ? std::optional(round_to_hundredths(*number)) : std::nullopt;
+}
+
 }  // namespace fleetledger

@@ -60,5 +60,6 @@ class JsonWriter {
 
 /// To so many decimals as upstream does it: half up, by Math.round(x * 100) / 100.
 [[nodiscard]] double round_to_hundredths(double number);
+[[nodiscard]] std::optional<double> round_to_hundredths(const std::optional<double>& number);
 
 }  // namespace fleetledger

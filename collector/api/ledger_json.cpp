@@ -49,6 +49,8 @@ std::string summary_json(const LedgerSummary& summary, const Window& window) {
         .field("newestTs", source.newest.ts)
         .field("cpuSeconds", source.usage.seconds())
         .field("currentProcesses", source.newest.processes)
+        .field("estimatedCpuSeconds", source.estimated.usage.seconds())
+        .field("timeWeightedCpuPercent", round_to_hundredths(source.time_weighted_cpu_percent))
         .end();
   }
   json.end().end();
@@ -168,6 +170,9 @@ std::string trend_json(const std::vector<SourceTrend>& trend, const TrendQuery& 
           .field("peakRssBytes", bucket.peak_resident)
           .field("cpuSeconds", seconds(bucket.usage))
           .field("intervalMs", milliseconds(bucket.interval))
+          .field("estimatedCpuSeconds", bucket.estimated.usage.seconds())
+          .field("estimatedIntervalMs", milliseconds(bucket.estimated.interval))
+          .field("timeWeightedCpuPercent", round_to_hundredths(bucket.time_weighted_cpu_percent))
           .end();
     }
     json.end().end();

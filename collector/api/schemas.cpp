@@ -23,6 +23,10 @@ const Schema kTextOrNull = R"({"type":["string","null"]})";
 const Schema kTime = R"({"type":"integer","description":"milliseconds since 1970 UTC"})";
 const Schema kTimeOrNull = R"({"type":["integer","null"],"description":"milliseconds since 1970 UTC"})";
 const Schema kPercent = R"({"type":"number","description":"one busy core is 100"})";
+const Schema kTimeWeighted =
+    R"({"type":["number","null"],"description":"the mean over the time that the rows stand for, of one core; null: they stand for none"})";
+const Schema kEstimate =
+    R"({"type":"number","description":"of rows that do not say it (other samplers'): their percentage for the time since the row before; not part of cpuSeconds"})";
 const Schema kPercentOrNull =
     R"({"type":["number","null"],"description":"one busy core is 100; null before there were two looks"})";
 const Schema kSecondsOrNull =
@@ -161,7 +165,9 @@ std::string_view summary() {
                                                            {"sampleCount", kInteger},
                                                            {"newestTs", kTime},
                                                            {"cpuSeconds", kNumber},
-                                                           {"currentProcesses", kIntegerOrNull}}))}});
+                                                           {"currentProcesses", kIntegerOrNull},
+                                                           {"estimatedCpuSeconds", kEstimate},
+                                                           {"timeWeightedCpuPercent", kTimeWeighted}}))}});
   return kSchema;
 }
 
@@ -243,19 +249,23 @@ std::string_view rate_limit_context() {
 
 std::string_view trend() {
   static const Schema kSchema = object(
-      window() + Fields{{"untilMs", kTime},
-                        {"buckets", kInteger},
-                        {"sources", list_of(object({{"source", kText},
-                                                    {"points", list_of(object({{"ts", kTime},
-                                                                               {"rows", kInteger},
-                                                                               {"minCpuPercent", kPercent},
-                                                                               {"avgCpuPercent", kPercent},
-                                                                               {"peakCpuPercent", kPercent},
-                                                                               {"minRssBytes", kInteger},
-                                                                               {"avgRssBytes", kInteger},
-                                                                               {"peakRssBytes", kInteger},
-                                                                               {"cpuSeconds", kNumberOrNull},
-                                                                               {"intervalMs", kIntegerOrNull}}))}}))}});
+      window() +
+      Fields{{"untilMs", kTime},
+             {"buckets", kInteger},
+             {"sources", list_of(object({{"source", kText},
+                                         {"points", list_of(object({{"ts", kTime},
+                                                                    {"rows", kInteger},
+                                                                    {"minCpuPercent", kPercent},
+                                                                    {"avgCpuPercent", kPercent},
+                                                                    {"peakCpuPercent", kPercent},
+                                                                    {"minRssBytes", kInteger},
+                                                                    {"avgRssBytes", kInteger},
+                                                                    {"peakRssBytes", kInteger},
+                                                                    {"cpuSeconds", kNumberOrNull},
+                                                                    {"intervalMs", kIntegerOrNull},
+                                                                    {"estimatedCpuSeconds", kEstimate},
+                                                                    {"estimatedIntervalMs", kInteger},
+                                                                    {"timeWeightedCpuPercent", kTimeWeighted}}))}}))}});
   return kSchema;
 }
 
@@ -285,16 +295,19 @@ std::string_view agents() {
 }
 
 std::string_view fleet_summary() {
-  static const Schema kSchema = object(window() + fleet_fields({{"window", object({{"avgCpuPercent", kPercent},
-                                                                                   {"peakCpuPercent", kPercent},
-                                                                                   {"avgRssBytes", kInteger},
-                                                                                   {"peakRssBytes", kInteger},
-                                                                                   {"cpuSeconds", kNumber},
-                                                                                   {"sampleCount", kInteger},
-                                                                                   {"newestTs", kTime}},
-                                                                                  true, "null: no rows")},
-                                                                {"ledgerError", kTextOrNull}}),
-                                       false, kFleetMeaning);
+  static const Schema kSchema =
+      object(window() + fleet_fields({{"window", object({{"avgCpuPercent", kPercent},
+                                                         {"peakCpuPercent", kPercent},
+                                                         {"avgRssBytes", kInteger},
+                                                         {"peakRssBytes", kInteger},
+                                                         {"cpuSeconds", kNumber},
+                                                         {"sampleCount", kInteger},
+                                                         {"newestTs", kTime},
+                                                         {"estimatedCpuSeconds", kEstimate},
+                                                         {"timeWeightedCpuPercent", kTimeWeighted}},
+                                                        true, "null: no rows")},
+                                      {"ledgerError", kTextOrNull}}),
+             false, kFleetMeaning);
   return kSchema;
 }
 

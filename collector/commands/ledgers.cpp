@@ -12,6 +12,11 @@ namespace {
 
 std::string count_text(const std::optional<std::uint32_t>& count) { return count ? std::to_string(*count) : "-"; }
 
+std::string cpu_seconds_text(const SourceSummary& source) {
+  const bool estimated = source.estimated.usage > Usage{};
+  return (estimated ? "~" : "") + fixed((source.usage + source.estimated.usage).seconds(), 1);
+}
+
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace
@@ -33,20 +38,25 @@ int summary_command(const CommonArguments& common, const LedgerArguments& argume
   Table table({{"SOURCE", Align::left, 26},
                {"CPU % NOW", Align::right},
                {"AVG", Align::right},
+               {"BY TIME", Align::right},
                {"PEAK", Align::right},
                {"CPU s", Align::right},
                {"MiB NOW", Align::right},
                {"PEAK", Align::right},
                {"ROWS", Align::right}});
+  bool estimated = false;
   for (const auto& source : summary->sources) {
+    estimated = estimated || source.estimated.usage > Usage{};
     table.row({source.source, fixed(source.newest.cpu_percent, 1), fixed(source.avg_cpu_percent, 1),
-               fixed(source.peak_cpu_percent, 1), fixed(source.usage.seconds(), 1),
+               source.time_weighted_cpu_percent ? fixed(*source.time_weighted_cpu_percent, 1) : "-",
+               fixed(source.peak_cpu_percent, 1), cpu_seconds_text(source),
                mebibytes(static_cast<double>(source.newest.resident.value)),
                mebibytes(static_cast<double>(source.peak_resident.value)), std::to_string(source.sample_count)});
   }
   print(printable(ledger->key.agent.name) + "\nsince " + utc_text(ledger->window.since) + "; " +
         std::to_string(summary->sample_count) + " rows in the ledger\n" + (summary->sources.empty() ? "" : "\n"));
   print(summary->sources.empty() ? "no rows in this time\n" : table.text());
+  print(estimated ? "\n~ rows of another sampler do not say their CPU time: theirs is estimated\n" : "");
   return kExitOk;
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 using Catch::Matchers::Contains;
 
+constexpr std::int64_t kHour = 3'600'000;
 constexpr LedgerLocation kLocations[] = {LedgerLocation::agent, LedgerLocation::central};
 
 /// Calls `check(store, ledger)` with a fresh store of every backend, and every location.
@@ -231,16 +232,17 @@ TEST_CASE("pages meet every row once while new ones are written and old ones are
     for (const std::int64_t size : {1, 2, 7}) {
       INFO(size << " a page");
       must(store.prune_older_than(ledger, at(kNoon * 2)));
-      for (int index = 0; index < 10; ++index) {
-        must(store.append(ledger,
-                          tick({sample(kNoon + index, "a"), sample(kNoon + index, "b"), sample(kNoon + index, "c")})));
+      const std::int64_t next_hour = (kNoon / kHour + 1) * kHour;
+      for (int index = -2; index < 8; ++index) {
+        const std::int64_t ts = next_hour + index;
+        must(store.append(ledger, tick({sample(ts, "a"), sample(ts, "b"), sample(ts, "c")})));
       }
-      const auto there = must(store.recent_samples(ledger, {.since = at(kNoon + 2)}));
-      std::int64_t now = kNoon + 10;
+      const auto there = must(store.recent_samples(ledger, {.since = at(next_hour)}));
+      std::int64_t now = next_hour + 8;
       const auto met = read_in_pages(store, ledger, {.limit = size}, [&] {
         must(store.append(ledger, tick({sample(now, "a"), sample(now, "b")})));
         ++now;
-        must(store.prune_older_than(ledger, at(kNoon + 2)));
+        must(store.prune_older_than(ledger, at(next_hour)));
       });
       CHECK(met == there);
     }
@@ -309,15 +311,18 @@ TEST_CASE("a trend that cannot be cut as it is asked for is refused as invalid")
   });
 }
 
-TEST_CASE("pruning deletes what is older than the cutoff, alone and with an append, and no event") {
+TEST_CASE("pruning deletes the hours before that of the cutoff, alone and with an append, and no event") {
   with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
-    must(store.append(
-        ledger, tick({sample(1000, "a"), sample(2000, "a"), sample(2000, "b"), sample(3000, "a")}, {event(1000, 1)})));
-    CHECK(must(store.prune_older_than(ledger, at(2000))) == 1);
-    CHECK(must(store.prune_older_than(ledger, at(2000))) == 0);
-    CHECK(must(store.sample_count(ledger)) == 3);
-    must(store.append(ledger, {{sample(4000, "a")}, {}, at(3000)}));
-    CHECK(times(must(store.recent_samples(ledger, {}))) == std::vector<std::int64_t>{4000, 3000});
+    must(store.append(ledger, tick({sample(kHour - 1, "a"), sample(kHour, "a"), sample(2 * kHour - 1, "b"),
+                                    sample(2 * kHour + 1, "a"), sample(2 * kHour + 2, "a")},
+                                   {event(1000, 1)})));
+    CHECK(must(store.prune_older_than(ledger, at(kHour - 1))) == 0);
+    CHECK(must(store.prune_older_than(ledger, at(2 * kHour - 1))) == 1);
+    CHECK(must(store.prune_older_than(ledger, at(2 * kHour - 1))) == 0);
+    CHECK(must(store.sample_count(ledger)) == 4);
+    must(store.append(ledger, {{sample(2 * kHour + 3, "a")}, {}, at(2 * kHour + 2)}));
+    CHECK(times(must(store.recent_samples(ledger, {}))) ==
+          std::vector<std::int64_t>{2 * kHour + 3, 2 * kHour + 2, 2 * kHour + 1});
     CHECK(must(store.rate_limit_report(ledger, at(0))).total == 1);
   });
 }
@@ -326,11 +331,11 @@ TEST_CASE("a long arrear of old samples is gone after one prune_older_than") {
   with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
     AgentTick many;
     for (int index = 0; index < 12'000; ++index) {
-      many.samples.push_back(sample(1000 + index, "a"));
+      many.samples.push_back(sample(1000 * index, "a"));
     }
     must(store.append(ledger, many));
-    CHECK(must(store.prune_older_than(ledger, at(12'000))) == 11'000);
-    CHECK(must(store.sample_count(ledger)) == 1000);
+    CHECK(must(store.prune_older_than(ledger, at(11'000'000))) == 10'800);
+    CHECK(must(store.sample_count(ledger)) == 1200);
   });
 }
 

@@ -140,6 +140,7 @@ storage:
   retention: 30d
   event_retention: 60d
   upstream_event_retention: 1d
+  rollup_retention: 800d
 log:
   level: "debug"
 )");
@@ -168,7 +169,8 @@ log:
                       .directory = "/var/ledgers",
                       .retention = 720h,
                       .event_retention = 1440h,
-                      .upstream_event_retention = 24h};
+                      .upstream_event_retention = 24h,
+                      .rollup_retention = 800 * 24h};
   expected.http = {.enabled = false,
                    .listen = {"[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"},
                    .operator_token_file = "~/operator",

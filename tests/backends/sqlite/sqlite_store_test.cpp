@@ -129,25 +129,55 @@ TEST_CASE("no statement of a tick or a read looks through the whole table of sam
   const auto store = host.store();
   must(store->append(ledger, tick({sample(kNoon, "a")}, {event(kNoon, 1)})));
   PlainDatabase database(place_of(*store, ledger));
-  for (const std::string& statement :
-       {std::string(sql::kTaken), std::string(sql::kAnySince), std::string(sql::kPrune), std::string(sql::kNewest),
-        std::string(sql::kNextSource), std::string(sql::kEventKinds), std::string(sql::kEvents),
-        std::string(sql::kEvent), std::string(sql::kEventsFromRow), std::string(sql::kRecoveries),
-        std::string(sql::kPruneEvents), std::string(sql::kPruneUpstreamEvents), std::string(sql::kPruneRecoveries),
-        sql::activity_rows(true), sql::samples(true), sql::samples_of_source(true), sql::source_window(true),
-        sql::trend_rows(true)}) {
+  const std::string hours = sql::kHourRollups;
+  const std::string days = sql::kDayRollups;
+  for (const std::string& statement : {std::string(sql::kTaken),
+                                       std::string(sql::kAnySince),
+                                       std::string(sql::kPrune),
+                                       std::string(sql::kNewest),
+                                       std::string(sql::kEventKinds),
+                                       std::string(sql::kEvents),
+                                       std::string(sql::kEvent),
+                                       std::string(sql::kEventsFromRow),
+                                       std::string(sql::kRecoveries),
+                                       std::string(sql::kPruneEvents),
+                                       std::string(sql::kPruneUpstreamEvents),
+                                       std::string(sql::kPruneRecoveries),
+                                       std::string(sql::kFirstRow),
+                                       std::string(sql::kRowBefore),
+                                       std::string(sql::kRollupBefore),
+                                       std::string(sql::kFirstRollup),
+                                       std::string(sql::kLastRollup),
+                                       std::string(sql::kNewestRolled),
+                                       std::string(sql::kMark),
+                                       sql::kRollup,
+                                       sql::rollups(hours),
+                                       sql::rollups(days),
+                                       sql::rollups_of_source(hours),
+                                       sql::rollups_of_source(days),
+                                       sql::prune_rollups(hours),
+                                       sql::prune_rollups(days),
+                                       sql::activity_rows(true),
+                                       sql::samples(true),
+                                       sql::samples_of_source(true),
+                                       sql::rows_by_time(true),
+                                       sql::rows_of_source_by_time(true)}) {
     INFO(statement);
     bool searches = false;
     for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + statement)) {
       INFO(row.at(3));
       CHECK_THAT(row.at(3), !Contains("SCAN resource_samples") && !Contains("SCAN rate_limit_events") &&
-                                !Contains("SCAN fleetledger_recoveries"));
+                                !Contains("SCAN fleetledger_"));
       searches = searches || row.at(3).find("SEARCH") != std::string::npos;
     }
     CHECK(searches);
   }
-  for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + sql::trend_rows(true))) {
-    CHECK_THAT(row.at(3), Contains("idx_rs_source_ts"));  // and nothing is sorted, as the index has the order
+  for (const std::string& ordered :
+       {sql::rows_by_time(true), sql::rows_of_source_by_time(true), sql::rollups(hours), sql::rollups(days),
+        sql::rollups_of_source(hours), std::string(sql::kRollupBefore), std::string(sql::kRowBefore)}) {
+    for (const auto& row : database.rows("EXPLAIN QUERY PLAN " + ordered)) {
+      CHECK_THAT(row.at(3), !Contains("TEMP B-TREE"));  // nothing is sorted: an index has the order
+    }
   }
 }
 
@@ -158,7 +188,8 @@ TEST_CASE("an operation that takes longer than its limit is broken off and the n
   PlainDatabase(place_of(*host.store(), ledger))
       .run(
           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
-          " INSERT INTO resource_samples (ts, source) SELECT i, 'many' FROM n");
+          " INSERT INTO resource_samples (ts, source) SELECT " +
+          std::to_string(kNoon) + " + i, 'many' FROM n");
   StoreOptions options = host.options();
   options.limit = std::chrono::milliseconds{0};
   const auto hasty = must(open_store("sqlite", options));

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backends/rolling.h"
+#include "backends/sqlite/schema.h"
+
+namespace SQLite {
+class Database;
+class Statement;
+}  // namespace SQLite
+
+namespace fleetledger {
+
+/// The rows and rollups of one database, within the transaction that is open there. What throws is SQLite's. The
+/// database outlives it; its statements are prepared when they are first used and kept.
+class SqliteHours final : public WritableLedgerHours {
+ public:
+  SqliteHours(SQLite::Database& database, const LedgerSchema& schema);
+  SqliteHours(const SqliteHours&) = delete;
+  SqliteHours& operator=(const SqliteHours&) = delete;
+  ~SqliteHours() override;
+
+  [[nodiscard]] RolledTo rolled_to() const override;
+  [[nodiscard]] std::optional<WallTime> first_row(WallTime from) const override;
+  [[nodiscard]] std::optional<WallTime> first_rollup(WallTime from) const override;
+  [[nodiscard]] std::optional<WallTime> last_rollup() const override;
+  [[nodiscard]] std::optional<WallTime> row_before(const std::string& source, WallTime ts) const override;
+  void rows(const Stretch& stretch, const std::function<void(const Sample&)>& visit) const override;
+  void rollups(Span span, const Stretch& stretch, const std::function<void(const Rollup&)>& visit) const override;
+
+  // Only where the schema is complete.
+  void set_rolled_to(const RolledTo& rolled) override;
+  [[nodiscard]] std::optional<Rollup> find(const std::string& source, WallTime hour) const override;
+  void put(Span span, const Rollup& rollup) override;
+  std::int64_t remove_rows(WallTime end, std::int64_t most) override;
+  void remove_rollups(WallTime end) override;
+
+  /// When the newest row was, also if only its hour's rollup is left.
+  [[nodiscard]] std::optional<WallTime> newest() const;
+
+  /// A prepared statement takes several KiB: forgets those that are not run with every append.
+  void forget_rare_statements();
+
+ private:
+  /// The statement with this text, reset.
+  [[nodiscard]] SQLite::Statement& prepared(const std::string& text) const;
+  [[nodiscard]] WallTime mark(const char* name) const;
+  void set_mark(const char* name, WallTime value);
+
+  SQLite::Database& database_;
+  const LedgerSchema schema_;
+  mutable std::map<std::string, std::unique_ptr<SQLite::Statement>> statements_;  ///< by their texts
+};
+
+}  // namespace fleetledger
