@@ -15,10 +15,13 @@ set -euo pipefail
 readonly PARTS=(
   "accuracy|4 min"
   "cost|30 s"
+  "peers|2 min"
+  "sight|40 s"
   "growth|3 min"
   "store|30 s"
   "context|10 s"
   "http|45 s"
+  "micro|2 min"
 )
 
 part_names() { printf '%s\n' "${PARTS[@]%%|*}"; }
@@ -139,6 +142,25 @@ cost() {
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
+# metered VERB OPTION...: a fleet with these options, and the judge's verb on it.
+metered() {
+  local root=$work/$1 verb=$1
+  shift
+  start_fleet "$root" "$@" || return 1
+  mkdir "$root.work"
+  "$judge" "$verb" --program "$fleetledger" --fleet "$root" --folder "$root.work" --json "$results/$verb.json"
+}
+
+peers() {
+  echo "50 agents with ten idle sessions each in tmux, and everybody else who is installed ..."
+  metered peers --agents 50 --sessions 10 --loads idle
+}
+
+sight() {
+  echo "Short-lived tools, and everybody who could see them ..."
+  metered sight --agents 1 --sessions 2 --loads flat:20,deep:20
+}
+
 growth() {
   local root agents point points=()
   for agents in "${sizes[@]}"; do
@@ -153,7 +175,33 @@ growth() {
     points+=("$point")
   done
   echo
-  "$judge" growth-report --plot-data "$results/growth.dat" --json "$results/growth.json" "${points[@]}"
+  local missed=0
+  "$judge" growth-report --plot-data "$results/growth.dat" --json "$results/growth.json" "${points[@]}" || missed=1
+  plot "$results/growth.dat" "$results/growth.svg"
+  return $missed
+}
+
+# plot DATA SVG: what growth-report wrote, if gnuplot is there.
+plot() {
+  command -v gnuplot >/dev/null || return 0
+  gnuplot - <<EOF && echo "Plot: $2"
+set terminal svg size 800,500 background "white"
+set output "$2"
+set logscale xy
+set key left top
+set grid
+set xlabel "agents with ten sessions each"
+set ylabel "CPU ms a tick"
+plot "$1" using 1:5:6:7 with yerrorlines title "fleetledger, ps", \
+     "$1" using 1:8 with linespoints title "bare ps", \
+     "$1" using 1:2:3:4 with yerrorlines title "fleetledger, procfs", \
+     "$1" using 1:9 with linespoints title "bare SQLite, the same rows"
+EOF
+}
+
+# Ledgers of 90 days are filled for it; the rest as ./dev bench micro without options.
+micro() {
+  "$build/bench/micro/fleetledger-micro" --benchmark_out="$results/micro.json" --benchmark_out_format=json
 }
 
 store() {

@@ -5,10 +5,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
 #include <map>
-#include <rapidjson/document.h>
+
+#include "bench/harness/fleet_description.h"
 
 namespace fleetledger::bench {
 namespace {
@@ -148,12 +147,8 @@ std::vector<std::string> missed_bars(const Accuracy& accuracy) {
 double Comparison::share_of_allowed() const { return std::abs(error()) / (kShareAllowed * truth + kSecondsAllowed); }
 
 Result<std::vector<LoadTruth>> read_fleet_truth(const std::string& root) {
-  const std::string path = root + "/fleet.json";
-  std::ifstream in(path);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  rapidjson::Document json;
-  json.Parse(text.data(), text.size());
-  if (json.HasParseError()) return fail("read " + path + ": no fleet is described there");
+  const auto agents = read_fleet(root);
+  if (!agents) return fail(agents.error());
   std::vector<LoadTruth> truths;
   const auto add = [&](std::string agent, std::string source, std::string load, const std::string& file) {
     auto rows = fleet::read_truth(file + ".jsonl");
@@ -161,16 +156,12 @@ Result<std::vector<LoadTruth>> read_fleet_truth(const std::string& root) {
     truths.push_back({std::move(agent), std::move(source), std::move(load), std::move(*rows)});
     return Result<void>{};
   };
-  // The generator wrote this file: what is in it needs no check.
-  for (const auto& agent : json["agents"].GetArray()) {
-    const std::string name = agent["name"].GetString();
-    if (auto added = add(name, "agent-server", "server", agent["serverTruth"].GetString()); !added) {
-      return fail(added.error());
-    }
-    for (const auto& session : agent["sessions"].GetArray()) {
-      auto added = add(name, std::string("session:") + session["id"].GetString(), session["load"].GetString(),
-                       session["truth"].GetString());
-      if (!added) return fail(added.error());
+  for (const auto& agent : *agents) {
+    if (auto added = add(agent.name, "agent-server", "server", agent.server_truth); !added) return fail(added.error());
+    for (const auto& session : agent.sessions) {
+      if (auto added = add(agent.name, "session:" + session.id, session.load, session.truth); !added) {
+        return fail(added.error());
+      }
     }
   }
   return truths;

@@ -16,6 +16,8 @@
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
 #include "bench/harness/machine.h"
+#include "bench/harness/peers.h"
+#include "bench/harness/sight.h"
 #include "bench/harness/store.h"
 
 // fleetledger-bench: the arithmetic of the benchmarks. What is measured is started by bench/run.sh.
@@ -181,6 +183,28 @@ Run growth_report_verb(CLI::App& verb) {
   };
 }
 
+Run peers_verb(CLI::App& verb) {
+  const auto options = std::make_shared<MeteredOptions>();
+  add_metered(verb, *options);
+  return [options, json = add_json(verb)] {
+    const auto peers = measure_peers(*options);
+    if (!peers) return report(peers.error());
+    publish(peers_table(*peers), peers_json(*peers), *json);
+    return all_met(peers_bars(*peers)) ? 0 : kMissed;
+  };
+}
+
+Run sight_verb(CLI::App& verb) {
+  const auto options = std::make_shared<MeteredOptions>();
+  add_metered(verb, *options);
+  return [options, json = add_json(verb)] {
+    const auto sight = measure_sight(*options);
+    if (!sight) return report(sight.error());
+    publish(sight_table(*sight), sight_json(*sight), *json);
+    return 0;
+  };
+}
+
 Run machine_verb(CLI::App& verb) {
   return [json = add_json(verb)] {
     const auto here = this_machine();
@@ -207,6 +231,8 @@ constexpr std::array kVerbs{
     Verb{"fill", "Write a ledger of a week for an agent that is not metered yet", fill_verb},
     Verb{"growth", "Meter a fleet of one size by /proc and by ps, and the bare minimum beside", growth_verb},
     Verb{"growth-report", "Fit and judge what fleets of several sizes cost", growth_report_verb},
+    Verb{"peers", "Meter a fleet in tmux, and let whoever else is installed look at the same host", peers_verb},
+    Verb{"sight", "Compare what all of them see of a fleet's short-lived tools", sight_verb},
     Verb{"machine", "Name this machine", machine_verb},
 };
 

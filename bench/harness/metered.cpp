@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -18,8 +19,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPeriod{1};
-/// Ticks begin at whole seconds of the monotonic clock; by then they are over.
-constexpr std::chrono::milliseconds kTickIsOver{700};
 constexpr int kWarmUp = 4;
 constexpr std::chrono::seconds kPatience{30};
 constexpr double kLongTurn = 0.01;
@@ -29,9 +28,15 @@ Result<void> write_config(const MeteredOptions& options) {
   out << "sampling:\n  source: " << options.source << "\n  sample_interval: 1s\n  idle_sample_interval: 1s\n";
   if (!options.tmux.empty()) out << "  tmux: \"" << options.tmux << "\"\n";
   out << "http:\n  listen: [\"unix:" << options.folder << "/http\"]\n  metrics_auth: none\n  operator_token_file: \""
-      << options.folder << "/token\"\n";
+      << options.folder << "/token\"\n"
+      << options.more;
   out.close();
   return out ? Result<void>{} : fail("write " + options.folder + "/config.yaml");
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 bool is_ready(const std::string& address) {
@@ -95,27 +100,37 @@ std::uint64_t count_processes() {
 
 }  // namespace
 
-Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<Result<void>()>& between) {
+Result<StartedCollector> start_collector(const MeteredOptions& options) {
   std::filesystem::create_directories(options.folder);
   if (auto written = write_config(options); !written) return fail(written.error());
   const auto address = "unix:" + options.folder + "/http";
   const auto started = steady_clock::now();
-  auto collector = RunningProgram::start(
-      {options.program, "run", "--home", options.fleet + "/home", "--config", options.folder + "/config.yaml"},
-      {.output = "/dev/null", .errors = options.folder + "/log"},
-      {"XDG_STATE_HOME=" + options.folder + "/state", "FLEETLEDGER_LOG_LEVEL=warning"});
-  if (!collector) return fail(collector.error());
+  auto program =
+      RunningProgram::start({options.program, "run", "--config", options.folder + "/config.yaml"},
+                            {.output = "/dev/null", .errors = options.folder + "/log"},
+                            {"HOME=" + options.fleet + "/home", "XDG_STATE_HOME=" + options.folder + "/state",
+                             "FLEETLEDGER_LOG_LEVEL=warning"});
+  if (!program) return fail(program.error());
   while (!is_ready(address)) {
-    if (!collector->runs()) return fail("meter a fleet: fleetledger ended; see " + options.folder + "/log");
+    if (!program->runs()) return fail("meter a fleet: fleetledger ended: " + text_of(options.folder + "/log"));
     if (steady_clock::now() - started > kPatience) return fail("meter a fleet: fleetledger does not become ready");
     std::this_thread::sleep_for(std::chrono::milliseconds{1});
   }
+  const auto took = std::chrono::duration<double, std::milli>(steady_clock::now() - started).count();
+  return StartedCollector{std::move(*program), address, took};
+}
+
+Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<Result<void>()>& between) {
+  auto collector = start_collector(options);
+  if (!collector) return fail(collector.error());
+  const auto& address = collector->address;
+  const auto pid = collector->program.pid();
   Metered result;
   result.source = options.source;
-  result.start_up_ms = std::chrono::duration<double, std::milli>(steady_clock::now() - started).count();
+  result.start_up_ms = collector->start_up_ms;
   for (int i = 0; i < kWarmUp; ++i) await_tick();
 
-  auto first = read(collector->pid(), address);
+  auto first = read(pid, address);
   if (!first) return fail(first.error());
   const auto bytes_before = ledger_bytes(options.fleet);
   auto last = *first;
@@ -124,7 +139,7 @@ Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<R
   std::vector<double> together;
   for (int i = 0; i < 3 * options.ticks && own.size() < static_cast<std::size_t>(options.ticks); ++i) {
     await_tick();
-    auto now = read(collector->pid(), address);
+    auto now = read(pid, address);
     if (!now) return fail(now.error());
     if (now->ticks() - last.ticks() == 1) {  // else one came late, or one more because a file changed
       own.push_back(now->own_before_scrape - last.own);
@@ -151,7 +166,7 @@ Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<R
   result.lag_above_10_ms = lag.above;
   result.turns = lag.values;
   result.ledger_kib = static_cast<double>(ledger_bytes(options.fleet) - bytes_before) / 1024 / ticks;
-  const auto resident = resident_of(collector->pid());
+  const auto resident = resident_of(pid);
   if (!resident) return fail("meter a fleet: fleetledger ended");
   result.resident_mib = static_cast<double>(resident->value) / (1 << 20);
   return result;

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
 
+#include "bench/harness/programs.h"
 #include "bench/harness/spread.h"
 #include "core/result.h"
 
@@ -16,7 +18,19 @@ struct MeteredOptions {
   std::string source;   ///< ps, procfs
   std::string tmux;     ///< the program; empty: tmux
   int ticks = 10;       ///< of one second each, after those that it takes to settle
+  std::string more{};   ///< more lines for its configuration
 };
+
+/// A collector that has looked at a fleet once, ticks every second, and says what it counts at `address`.
+struct StartedCollector {
+  RunningProgram program;
+  std::string address;
+  double start_up_ms = 0;  ///< from its start to its first look
+};
+[[nodiscard]] Result<StartedCollector> start_collector(const MeteredOptions& options);
+
+/// Ticks begin at whole seconds of the monotonic clock; so long after that they are over.
+inline constexpr std::chrono::milliseconds kTickIsOver{700};
 
 /// What the collector costs while it meters a fleet with a tick and all its rows every second. CPU in milliseconds by
 /// the kernel's accounts; the answers to our scrapes are left out.

@@ -1,5 +1,6 @@
 #include "bench/harness/programs.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <spawn.h>
+#include <string_view>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -74,7 +76,14 @@ Result<RunningProgram> RunningProgram::start(std::vector<std::string> argv, cons
   if (!path) return fail(path.error());
   argv.front() = std::move(*path);
   std::vector<std::string> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) variables.emplace_back(*entry);
+  const auto is_set_anew = [&more](std::string_view entry) {
+    return std::any_of(more.begin(), more.end(), [entry](std::string_view other) {
+      return entry.substr(0, entry.find('=')) == other.substr(0, other.find('='));
+    });
+  };
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!is_set_anew(*entry)) variables.emplace_back(*entry);
+  }
   variables.insert(variables.end(), more.begin(), more.end());
   const auto arguments = pointers(argv);
   const auto environment = pointers(variables);
