@@ -4,6 +4,7 @@ import { get, getLedger } from './api.js';
 import { Chart } from './chart.js';
 import { foreign, h, setChildren, setShown, setText, syncRows } from './dom.js';
 import { bytes, cores, count, duration, percent, shortBytes, shortPercent, time } from './format.js';
+import { LimitsView } from './limits.js';
 import { kCpu, kMemory, kRanges, series } from './trend.js';
 import { badge, isMeasured, sourceNodes, sourceText, stateAdvice, updateBadge } from './words.js';
 
@@ -13,6 +14,9 @@ const kReadAgainMs = 60000;
 const kEver = 1e6; // hours
 /// A row may be late by this much before it counts as missing.
 const kSlackMs = 10000;
+
+/// Rate limits are rare: those of a day are shown, whatever shorter time is.
+const limitRange = range => kRanges.find(({ hours }) => hours >= Math.max(range.hours, 24));
 
 const kColumns = ['', 'CPU now', 'Average', 'Highest', 'Memory now', 'Average', 'Highest', 'Processes'];
 /// Each for itself, where a row is shown as a card.
@@ -44,8 +48,7 @@ export class AgentView {
     const shared = { onZoom: both('zoom'), onSelect: both('select') };
     this.cpu = new Chart({ title: 'CPU', format: percent, axisFormat: shortPercent, ...shared });
     this.memory = new Chart({ title: 'Memory', format: bytes, axisFormat: shortBytes, binary: true, ...shared });
-    this.limitsText = h('p', {});
-    this.limits = h('ol', { class: 'events' });
+    this.limits = new LimitsView(this.path);
     this.noData = h('p', { class: 'quiet', hidden: '' });
     this.figures = h('div', { hidden: '' }, this.ranges, this.noData,
       this.amounts = h('section', {},
@@ -60,7 +63,7 @@ export class AgentView {
         h('div', { class: 'trends' }, this.cpu.element, this.memory.element),
         h('p', { class: 'quiet' }, 'The line is the average, the band reaches from the least to the highest; where nothing ' +
           'was measured there is a gap. Drag to zoom; with the keyboard, arrows read point by point. Dashed: rate limits.')),
-      h('section', {}, h('h2', {}, 'Rate limits'), this.limitsText, this.limits));
+      this.limits.element);
     this.element = h('div', { class: 'agent' },
       h('div', { class: 'title' }, this.name, this.state), this.reason, this.headline, this.advice, this.figures, this.remarks);
   }
@@ -92,7 +95,7 @@ export class AgentView {
     const [summary, trend, limits] = await Promise.all([
       getLedger(`${this.path}/resources/summary?${since}`),
       getLedger(`${this.path}/resources/trend?${since}&buckets=${range.buckets}&source=${encodeURIComponent(source)}`),
-      getLedger(`${this.path}/resources/rate-limits?${since}`),
+      getLedger(`${this.path}/resources/rate-limits?sinceHours=${limitRange(range).hours}`),
     ]);
     if (this.left || range !== this.range || source !== this.source) return; // something else is being read
     this.read = agent;
@@ -104,7 +107,7 @@ export class AgentView {
     setShown(this.trends, any);
     this.showProcesses(agent, summary);
     this.showTrend(agent, summary, trend, limits);
-    this.showLimits(limits);
+    this.limits.show(limits, limitRange(range).last);
     await this.showStaleness(agent, summary);
   }
 
@@ -153,16 +156,9 @@ export class AgentView {
     const points = trend.sources[0]?.points ?? [];
     const longest = Math.max(agent.sampleIntervalMs, agent.idleSampleIntervalMs);
     const window = [trend.sinceMs, trend.untilMs];
-    this.cpu.draw(series(trend, points, kCpu, longest), window, limits.events);
-    this.memory.draw(series(trend, points, kMemory, longest), window, limits.events);
-  }
-
-  showLimits({ events, summary, windowHours }) {
-    const { last } = kRanges.find(range => range.hours === windowHours);
-    const shown = events.length < summary.totalEvents ? `; the newest ${events.length} are listed` : '';
-    setText(this.limitsText, summary.totalEvents === 0 ? `None in ${last}.`
-      : `${count(summary.totalEvents, 'event')} in ${last}${shown}.`);
-    syncRows(this.limits, events, event => event.id, createLimit, () => {});
+    const events = limits.events.filter(({ ts }) => ts >= trend.sinceMs);
+    this.cpu.draw(series(trend, points, kCpu, longest), window, events);
+    this.memory.draw(series(trend, points, kMemory, longest), window, events);
   }
 
   async showStaleness({ state, clock: now, newestTs, now: amounts, ...agent }, summary) {
@@ -201,14 +197,4 @@ function updateProcess(row, { source, now, past }, names) {
     percent(past?.peakCpuPercent), bytes(now?.rssBytes), bytes(past?.avgRssBytes), bytes(past?.peakRssBytes),
     now ? String(now.processes) : '–'];
   texts.forEach((text, i) => setText(cells[i + 1], text));
-}
-
-const kKinds = { 'circuit-open': 'breaker opened', 'circuit-recover': 'breaker closed again', throttle: 'throttled' };
-
-function createLimit({ ts, kind, sessionName, reason, detail }) {
-  return h('li', {}, h('time', { datetime: new Date(ts).toISOString() }, time(ts)), ' ',
-    h('strong', {}, foreign(kKinds[kind] ?? kind)),
-    sessionName ? h('span', {}, ' · session ', foreign(sessionName)) : undefined,
-    reason ? h('span', {}, ' · ', foreign(reason)) : undefined,
-    detail ? h('span', { class: 'quiet' }, ' · ', foreign(detail)) : undefined);
 }
