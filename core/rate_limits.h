@@ -31,6 +31,11 @@ enum class Limit {
 /// Whether both events met the same account's limits; nothing where either account is unknown ("default" names none).
 [[nodiscard]] std::optional<bool> same_account(const RateLimitEvent& left, const RateLimitEvent& right);
 
+/// LedgerStore::rate_limit_report, and with it the events that lie in a ledger of the agent's own and were not copied
+/// yet: for who reads beside a collector that may not run. An Error if either ledger cannot be read. Any thread that
+/// may wait.
+[[nodiscard]] Result<RateLimitReport> report_with_uncopied(LedgerStore& store, const LedgerKey& ledger, WallTime since);
+
 inline constexpr std::chrono::milliseconds kContextLength = std::chrono::minutes{5};
 
 /// An agent in the stretch of time before an event.
@@ -57,6 +62,7 @@ struct ContextQuestion {
   std::span<const std::string> unread;  ///< for each, why its ledger is not to be read; empty: it is
   std::size_t whose = 0;                ///< the agent that had the event
   std::string event_id{};
+  bool uncopied = false;  ///< also events as report_with_uncopied tells them
 };
 
 /// Reads the ledgers one after the other. Nothing: there is no such event. An Error if the ledger of the agent that had

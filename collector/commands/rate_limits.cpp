@@ -32,8 +32,9 @@ Result<std::optional<RateLimitContext>> read_context(const OpenLedger& ledger, c
   for (const auto& agent : agents) {
     unread.push_back(agent.gate.ledger ? std::string() : "its ledger is switched off: " + agent.reason);
   }
-  return rate_limit_context(*ledger.store,
-                            {.agents = agents, .unread = unread, .whose = place_of(ledger), .event_id = event_id});
+  return rate_limit_context(
+      *ledger.store,
+      {.agents = agents, .unread = unread, .whose = place_of(ledger), .event_id = event_id, .uncopied = true});
 }
 
 int print_context(const CommonArguments& common, const OpenLedger& ledger, const std::string& event_id) {
@@ -61,7 +62,7 @@ int rate_limits_command(const CommonArguments& common, const RateLimitArguments&
   if (arguments.event) {
     return print_context(common, *ledger, *arguments.event);
   }
-  const auto report = ledger->store->rate_limit_report(ledger->key, ledger->window.since);
+  const auto report = report_with_uncopied(*ledger->store, ledger->key, ledger->window.since);
   if (!report) {
     return print_error(report.error());
   }

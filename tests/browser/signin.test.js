@@ -30,8 +30,8 @@ test('a wrong token is refused in friendly words, the right one opens the host',
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
   await signIn(page, host.token);
   await page.getByRole('heading', { name: 'This host' }).waitFor();
-  assert(await page.getByRole('link', { name: 'luna' }).isVisible());
-  assert(await page.getByRole('link', { name: 'sol' }).isVisible());
+  await page.getByRole('link', { name: 'luna' }).waitFor();
+  await page.getByRole('link', { name: 'sol' }).waitFor();
   page.blameless();
 });
 

@@ -216,3 +216,74 @@ TEST_CASE("a ledger that cannot be read is told, unless it is the one that had t
   CHECK(context.agents[2].sources.empty());
   CHECK_FALSE(rate_limit_context(*fleet.store, fleet.question(torn, event("quota").id)));
 }
+
+TEST_CASE("events in the agent's own ledger that were not copied yet are told too, each once") {
+  const test::Host host;
+  Fleet fleet;
+  fleet.store = host.store();
+  const auto mine = fleet.add("mine");
+  auto& agent = fleet.agents[mine];
+  agent.identity = host.agent("mine").agent;
+  agent.settings.location = LedgerLocation::agent;
+  // Its own ledger, as its server writes it.
+  std::vector<RateLimitEvent> theirs;
+  for (int i = 0; i < 5; ++i) {
+    theirs.push_back(event("circuit-open", kThen - minutes{i}, "default", i));
+  }
+  fleet.write(mine, {}, theirs);
+  agent.settings.location = LedgerLocation::central;
+  const auto ledger = ledger_of(agent);
+  const auto since = kThen - minutes{3};
+  fleet.write(mine, {row("session:a", kThen, minutes{5}, seconds{7})}, {event("throttle", kThen - minutes{1})});
+  const auto told = [&] {
+    const auto report = report_with_uncopied(*fleet.store, ledger, since);
+    REQUIRE(report);
+    return *report;
+  };
+  const auto check_all = [&](const RateLimitReport& report) {
+    CHECK(report.total == 5);
+    REQUIRE(report.by_kind.size() == 2);
+    CHECK(report.by_kind[0].kind == "circuit-open");
+    CHECK(report.by_kind[0].count == 4);
+    CHECK(report.by_kind[0].first == kThen - minutes{3});
+    CHECK(report.by_kind[0].last == kThen);
+    CHECK(report.by_kind[1].count == 1);
+    REQUIRE(report.events.size() == 5);
+    CHECK(report.events[0] == theirs[0]);
+    CHECK(report.events[1].ts == kThen - minutes{1});
+    CHECK(report.events[4] == theirs[3]);
+  };
+  CHECK(fleet.store->rate_limit_report(ledger, since)->total == 1);
+  check_all(told());
+
+  // Copied in part, copied whole, and copied without the mark being known.
+  const auto elsewhere = fleet.store->events_elsewhere(ledger, std::nullopt);
+  REQUIRE(elsewhere);
+  REQUIRE(elsewhere->events.size() == 5);
+  AgentTick copy;
+  const bool whole = GENERATE(true, false);
+  copy.events = {theirs.begin(), theirs.begin() + (whole ? 5 : 2)};
+  copy.marks[std::string(kAgentLedger)] = elsewhere->mark;
+  if (!whole) {
+    copy.marks[std::string(kAgentLedger)].fingerprint += 1;  // the rows were numbered anew
+  }
+  REQUIRE(fleet.store->append(ledger, copy));
+  check_all(told());
+
+  // Likewise before an event, also one that is not copied.
+  auto question = fleet.question(mine, theirs[0].id);
+  question.uncopied = true;
+  const auto context = rate_limit_context(*fleet.store, question);
+  REQUIRE(context);
+  REQUIRE(*context);
+  CHECK((*context)->event == theirs[0]);
+  REQUIRE((*context)->agents.size() == 1);
+  CHECK((*context)->agents[0].usage == Usage{seconds{7}});
+  CHECK((*context)->agents[0].events.size() == 5);
+  question.event_id = theirs[4].id;
+  REQUIRE(rate_limit_context(*fleet.store, question));
+  CHECK(*rate_limit_context(*fleet.store, question));
+  question.event_id = "circuit-breaker:0:0";
+  REQUIRE(rate_limit_context(*fleet.store, question));
+  CHECK_FALSE(*rate_limit_context(*fleet.store, question));
+}

@@ -188,3 +188,17 @@ TEST_CASE("a running collector answers what the command prints; an agent's token
   served.daemon.signal(SIGTERM);
   CHECK(served.daemon.exit_code() == 0);
 }
+
+TEST_CASE("what an agent's own server wrote is told without a collector, where our samples lie elsewhere") {
+  Throttled host;
+  host.configure("storage: {location: central}\n");
+  const auto json = parse_json(host.run({"rate-limits", "luna", "--json"}).output);
+  CHECK(json["summary"]["circuitOpenCount"].number == 1);
+  CHECK(json["summary"]["totalEvents"].number == 3);
+  CHECK(json["events"].size() == 3);
+  const auto context = parse_json(host.run({"rate-limits", "luna", "--context", "--json"}).output);
+  CHECK(context["event"]["id"].text == "session-sentinel:1:0");
+  CHECK(context["sources"].size() == 0);
+  REQUIRE(context["otherEvents"].size() == 1);
+  CHECK(context["otherEvents"][0]["agentName"].text == "nova");
+}
