@@ -9,6 +9,7 @@
 
 #include "collector/clock.h"
 #include "collector/collector.h"
+#include "collector/configuration_standing.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/watcher.h"
 #include "collector/heap_question.h"
@@ -37,6 +38,8 @@ constexpr Micros kStopLimit = std::chrono::milliseconds{800};
 /// How much of that a tick under way may take.
 constexpr Micros kTickGrace = std::chrono::milliseconds{400};
 constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
+/// What a look may take beyond its moment, at a start that is not over because the looks before failed.
+constexpr Micros kLookGrace = std::chrono::minutes{1};
 
 // Besides those: one reading of the agents' files and one of environments.
 static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 2 <= kPoolThreads);
@@ -60,6 +63,10 @@ class Daemon {
   void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then);
   void on_signal(int number);
   void reload();
+  void adopt(Config config);
+  [[nodiscard]] Result<void> feed_watchdog();
+  void tell_manager(const TickReport& report);
+  void tell_status();
   void stop();
   void finish();
   void leave();
@@ -79,8 +86,11 @@ class Daemon {
   Collector collector_;
   std::unique_ptr<Service> service_;
   UvHandle<uv_timer_t> timer_;
+  UvHandle<uv_timer_t> watchdog_;
   std::unique_ptr<Watcher> watcher_;
   std::vector<UvHandle<uv_signal_t>> signals_;
+  const Config started_config_;
+  ConfigurationStanding configuration_{.since = started_};
   std::optional<Config> reloaded_;  ///< for discovery, at its next reading
   MonotonicTime files_checked_{};
   MonotonicTime reread_{};                    ///< because of a change
@@ -125,7 +135,8 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                  {.scope = options_.config.sampling.scope,
                   .interval = options_.interval,
                   .heap = options_.config.sampling.heap,
-                  .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}) {}
+                  .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}),
+      started_config_(options_.config) {}
 
 MetricsView Daemon::metrics() const {
   auto view = view_metrics(collector_, lane_, clock_.monotonic());
@@ -147,6 +158,7 @@ Result<void> Daemon::start_serving() {
                                         .status_of = [this](const Agent& agent) { return collector_.status_of(agent); },
                                         .metrics = [this] { return metrics(); },
                                         .explain = [this](Pid pid) { return collector_.explain(pid); },
+                                        .configuration = configuration_,
                                         .own_resident = collector_.last_report().self_resident,
                                         .now = clock_.wall()};
                       }});
@@ -170,9 +182,31 @@ Result<void> Daemon::start() {
     }
     signals_.push_back(std::move(handle));
   }
+  if (auto fed = feed_watchdog(); !fed) {
+    return fed;
+  }
   watcher_ = std::make_unique<Watcher>(loop_, [this](const std::string& folder) { on_folder_changed(folder); });
   files_checked_ = clock_.monotonic();
   collector_.tick();
+  return {};
+}
+
+/// Twice as often as the manager wants to hear of us, from the loop: it hears nothing of a loop that hangs.
+Result<void> Daemon::feed_watchdog() {
+  const auto wanted = options_.manager.watchdog();
+  if (!wanted) {
+    return {};
+  }
+  watchdog_ = make_handle<uv_timer_t>([this](uv_timer_t* timer) { return uv_timer_init(loop_, timer); });
+  if (!watchdog_) {
+    return fail("feed the service manager's watchdog: libuv refused");
+  }
+  watchdog_->data = this;
+  const auto period = std::chrono::duration_cast<std::chrono::milliseconds>(*wanted / 2);
+  const auto every = static_cast<std::uint64_t>(std::max(period, std::chrono::milliseconds{1}).count());
+  uv_timer_start(
+      watchdog_.get(), [](uv_timer_t* timer) { static_cast<Daemon*>(timer->data)->options_.manager.alive(); }, every,
+      every);
   return {};
 }
 
@@ -226,6 +260,7 @@ void Daemon::on_published(const TickReport& report) {
   if (options_.on_tick && report.due) {
     options_.on_tick(report);
   }
+  tell_manager(report);
   if (stopping_) {
     finish();
   } else if (options_.stop_after && report.number >= *options_.stop_after) {
@@ -233,6 +268,41 @@ void Daemon::on_published(const TickReport& report) {
   } else {
     arm();
   }
+}
+
+void Daemon::tell_manager(const TickReport& report) {
+  if (stopping_) {
+    return;
+  }
+  const auto next = collector_.next_deadline();
+  // Without an agent that is metered no look follows: there is nothing to wait for.
+  if (report.failure && next && !options_.manager.is_ready()) {
+    options_.manager.starting(std::max(*next - clock_.monotonic(), Micros{0}) + kLookGrace);
+    options_.manager.status("the first look failed: " + report.failure->text);
+    return;
+  }
+  if (!report.failure || !next) {
+    options_.manager.ready();
+  }
+  tell_status();
+}
+
+void Daemon::tell_status() {
+  const auto& agents = collector_.fleet()->agents;
+  const auto metered = std::count_if(agents.begin(), agents.end(), [](const Agent& agent) { return agent.metered(); });
+  std::size_t sessions = 0;
+  for (const auto& agent : agents) {
+    sessions += agent.live_sessions.size();
+  }
+  std::string text = "metering " + std::to_string(metered) + " of " + std::to_string(agents.size()) + " agents, " +
+                     std::to_string(sessions) + " live sessions";
+  if (const auto& failure = collector_.last_report().failure) {
+    text += "; the last look failed: " + failure->text;
+  }
+  if (const auto remark = configuration_.remark(); !remark.empty()) {
+    text += "; " + remark;
+  }
+  options_.manager.status(text);
 }
 
 void Daemon::arm() {
@@ -285,31 +355,32 @@ void Daemon::on_signal(int number) {
 }
 
 void Daemon::reload() {
-  if (!options_.reload) {
+  if (!options_.reload || stopping_) {
     return;
   }
-  auto config = options_.reload();
-  if (!config) {
-    return log::error("reload_refused", {{"reason", config.error().text}, {"config", "the old one stays in force"}});
+  options_.manager.reloading(clock_.monotonic());
+  if (auto config = options_.reload()) {
+    adopt(std::move(*config));
+  } else {
+    configuration_.refused = config.error().text;
+    configuration_.refused_at = clock_.wall();
+    log::error("reload_refused", {{"reason", config.error().text}, {"config", "the old one stays in force"}});
   }
-  const auto& storage = config->storage;
-  const auto& sampling = config->sampling;
-  if (config->http != options_.config.http) {
-    log::warning("reload_incomplete", {{"reason", "http takes effect at the next start"}});
+  if (options_.manager.is_ready()) {
+    tell_status();
+    options_.manager.ready();
   }
-  if (storage.backend != options_.config.storage.backend || storage.directory != options_.config.storage.directory ||
-      sampling.source != options_.config.sampling.source || sampling.ps != options_.config.sampling.ps ||
-      sampling.tmux != options_.config.sampling.tmux || sampling.timeout != options_.config.sampling.timeout) {
-    log::warning(
-        "reload_incomplete",
-        {{"reason",
-          "storage.backend, storage.directory, sampling.source, sampling.ps, sampling.tmux and sampling.timeout take "
-          "effect at the next start"}});
+}
+
+void Daemon::adopt(Config config) {
+  configuration_ = {.since = clock_.wall(), .at_next_start = takes_effect_at_next_start(started_config_, config)};
+  if (const auto remark = configuration_.remark(); !remark.empty()) {
+    log::warning("reload_incomplete", {{"reason", remark}});
   }
-  log::set_level(config->log.level);
-  collector_.set_options({.scope = sampling.scope, .interval = options_.interval, .heap = sampling.heap});
-  options_.config = *config;
-  reloaded_ = std::move(*config);
+  log::set_level(config.log.level);
+  collector_.set_options({.scope = config.sampling.scope, .interval = options_.interval, .heap = config.sampling.heap});
+  options_.config = config;
+  reloaded_ = std::move(config);
   log::info("reloaded");
   collector_.reread_files(Depth::folders);
   arm();
@@ -320,6 +391,7 @@ void Daemon::stop() {
     return;
   }
   stopping_ = true;
+  options_.manager.stopping();
   uv_timer_stop(timer_.get());
   watcher_.reset();
   if (service_) {

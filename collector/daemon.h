@@ -8,6 +8,7 @@
 #include <string>
 
 #include "collector/discovery/discovery.h"
+#include "collector/service_manager.h"
 #include "collector/tick_report.h"
 #include "config/config.h"
 #include "core/ledger_store.h"
@@ -38,6 +39,7 @@ struct DaemonOptions {
   std::function<void(const TickReport&)> on_tick;  ///< each tick, the baseline (number 0) included
   /// Reads the configuration again, on SIGHUP; an Error leaves the old one in force.
   std::function<Result<Config>()> reload;
+  ServiceManager manager;  ///< told of the start, once the first look has succeeded, of reloads, and of the end
 };
 
 enum class Ended {

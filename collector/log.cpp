@@ -1,9 +1,14 @@
 #include "collector/log.h"
 
+#include <cstdlib>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace fleetledger::log {
 namespace {
@@ -16,6 +21,30 @@ spdlog::logger& logger() {
     return made;
   }();
   return *instance;
+}
+
+/// "<3>" and so on: the priorities of syslog(3), by which the journal tells what is grave.
+class Priority final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& to) override {
+    constexpr std::string_view kDebug = "<7>";
+    constexpr std::string_view kInfo = "<6>";
+    constexpr std::string_view kWarning = "<4>";
+    constexpr std::string_view kError = "<3>";
+    const auto text = message.level >= spdlog::level::err    ? kError
+                      : message.level == spdlog::level::warn ? kWarning
+                      : message.level == spdlog::level::info ? kInfo
+                                                             : kDebug;
+    to.append(text.data(), text.data() + text.size());
+  }
+  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+};
+
+bool stderr_is_the_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat file {};
+  return stream != nullptr && fstat(STDERR_FILENO, &file) == 0 &&
+         stream == std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
 }
 
 /// Quoted where a reader could not tell where it ends; control bytes as \xNN, so that a line stays a line.
@@ -67,6 +96,14 @@ void set_level(LogLevel level) {
       return logger().set_level(spdlog::level::warn);
     case LogLevel::error:
       return logger().set_level(spdlog::level::err);
+  }
+}
+
+void mark_for_journal() {
+  if (stderr_is_the_journal()) {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+    formatter->add_flag<Priority>('*').set_pattern("%*level=%l %v");
+    logger().set_formatter(std::move(formatter));
   }
 }
 

@@ -15,6 +15,10 @@ using Fields = std::initializer_list<std::pair<std::string_view, std::string>>;
 
 void set_level(LogLevel level);
 
+/// Where stderr is the journal, as JOURNAL_STREAM says (systemd.exec(5)), lines begin with their priority ("<3>") from
+/// now on, and without the time, which the journal has itself. Before there is a second thread.
+void mark_for_journal();
+
 void debug(std::string_view event, Fields fields = {});
 void info(std::string_view event, Fields fields = {});
 void warning(std::string_view event, Fields fields = {});

@@ -1,5 +1,7 @@
 #include "config/json.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
@@ -14,6 +16,39 @@ constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseVa
 const rapidjson::Value& as_value(const void* value) { return *static_cast<const rapidjson::Value*>(value); }
 
 std::string_view text_of(const rapidjson::Value& value) { return {value.GetString(), value.GetStringLength()}; }
+
+/// What the four digits of a \uNNNN at `at` say; nothing if none stands there.
+std::optional<unsigned> escaped_unit(std::string_view text, std::size_t at) {
+  constexpr std::size_t kLength = 6;
+  if (text.substr(at, 2) != "\\u" || text.size() - at < kLength) return std::nullopt;
+  unsigned unit = 0;
+  const auto* end = text.data() + at + kLength;
+  const auto [read, error] = std::from_chars(text.data() + at + 2, end, unit, 16);
+  return error == std::errc() && read == end ? std::optional(unit) : std::nullopt;
+}
+
+/// Where the next half of a surrogate pair is escaped without the other half; npos if there is none.
+std::size_t find_half_pair(std::string_view text, std::size_t from) {
+  for (auto at = text.find('\\', from); at != std::string_view::npos; at = text.find('\\', at)) {
+    const auto unit = escaped_unit(text, at).value_or(0);
+    if (unit < 0xD800 || unit > 0xDFFF) {
+      at = std::min(at + 2, text.size());
+      continue;
+    }
+    const auto next = escaped_unit(text, at + 6).value_or(0);
+    if (unit > 0xDBFF || next < 0xDC00 || next > 0xDFFF) return at;
+    at += 12;
+  }
+  return std::string_view::npos;
+}
+
+/// JavaScript cuts texts between the halves of a pair, and writes the half that is left as an escape, which is no
+/// character: U+FFFD stands in for it. The text keeps its length.
+void mend_half_pairs(std::string& text) {
+  for (auto at = find_half_pair(text, 0); at != std::string::npos; at = find_half_pair(text, at + 6)) {
+    text.replace(at, 6, "\\uFFFD");
+  }
+}
 
 }  // namespace
 
@@ -89,6 +124,12 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text) {
   if (text.empty()) return fail("it is empty", Error::Kind::invalid);
   // The parser takes a NUL for the end; a crash of the host can leave a tail of them.
   if (text.find('\0') != std::string_view::npos) return fail("it is not JSON: it holds a NUL", Error::Kind::invalid);
+  std::string mended;
+  if (find_half_pair(text, 0) != std::string_view::npos) {
+    mended = text;
+    mend_half_pairs(mended);
+    text = mended;
+  }
   // Left to RapidJSON, any of the mark's three bytes would do.
   const std::size_t mark = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   auto content = std::make_shared<Content>();

@@ -48,8 +48,8 @@ class JsonValue {
   const void* value_ = nullptr;
 };
 
-/// A whole JSON text, checked: valid UTF-8, with or without a byte order mark, nothing after the value. Depth costs no
-/// stack.
+/// A whole JSON text, checked: valid UTF-8, with or without a byte order mark, nothing after the value. Half a
+/// surrogate pair, written as an escape, is U+FFFD. Depth costs no stack.
 class JsonDocument {
  public:
   /// Needs about ten times the size of `text` while it lives: who reads foreign text limits its size.

@@ -53,6 +53,11 @@ class TreeBuilder : public YAML::EventHandler {
       problem(line_of(mark), "a NUL character is not allowed");
       std::erase(scalar.text, '\0');
     }
+    // The library makes single bytes of the escapes \N and \_.
+    if (find_invalid_utf8(scalar.text) != std::string::npos) {
+      problem(line_of(mark), "this is not UTF-8");
+      scalar.text = "\uFFFD";
+    }
     add(std::move(scalar));
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,

@@ -2,11 +2,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "collector/api/access.h"
+#include "collector/configuration_standing.h"
 #include "collector/explanation.h"
 #include "collector/http/message.h"
 #include "collector/metrics_view.h"
@@ -23,6 +25,7 @@ struct ApiState {
   std::function<AgentStatus(const Agent&)> status_of;      ///< called before answer() returns, not later
   std::function<MetricsView()> metrics;                    ///< likewise
   std::function<std::optional<Explanation>(Pid)> explain;  ///< likewise
+  std::optional<ConfigurationStanding> configuration;      ///< nothing where none is kept in force: own looks
   Bytes own_resident;                                      ///< the collector's memory
   WallTime now{};
 };

@@ -235,6 +235,26 @@ void write_heaviest_sessions(JsonWriter& json, const Snapshot& snapshot) {
   json.end();
 }
 
+/// How the configuration stands, into an open object.
+void write_configuration(JsonWriter& json, const std::optional<ConfigurationStanding>& standing) {
+  json.key("configuration");
+  if (!standing) {
+    json.null();
+    return;
+  }
+  json.object().field("since", standing->since).key("refused");
+  if (standing->refused.empty()) {
+    json.null();
+  } else {
+    json.object().field("at", standing->refused_at).field("reason", standing->refused).end();
+  }
+  json.key("atNextStart").array();
+  for (const auto& key : standing->at_next_start) {
+    json.value(key);
+  }
+  json.end().end();
+}
+
 /// What the last look says, into an open object. `more` adds to an agent's row.
 void write_fleet(JsonWriter& json, const std::vector<FleetRow>& rows, const Snapshot& snapshot, Bytes own_resident,
                  const std::function<void(const FleetRow&)>& more) {
@@ -328,11 +348,12 @@ Answer answer_fleet_summary(const Call& call) {
   const auto window = window_before(call.state.now, positive_number(call.request.query, "sinceHours", 1));
   return StoreRead(
       [rows = fleet_rows(call.state), snapshot = call.state.snapshot, own_resident = call.state.own_resident,
-       window](LedgerStore& store) {
+       configuration = call.state.configuration, window](LedgerStore& store) {
         JsonWriter json;
         json.object().field("windowHours", window.hours).field("sinceMs", window.since);
         write_fleet(json, rows, *snapshot, own_resident,
                     [&](const FleetRow& row) { write_window(json, row, window, store); });
+        write_configuration(json, configuration);
         json.end();
         return json_response(200, json.take());
       },
@@ -343,6 +364,7 @@ std::string fleet_now_json(const ApiState& state) {
   JsonWriter json;
   json.object();
   write_fleet(json, fleet_rows(state), *state.snapshot, state.own_resident, [](const FleetRow&) {});
+  write_configuration(json, state.configuration);
   json.end();
   return json.take();
 }

@@ -146,7 +146,12 @@ Fields fleet_fields(const Fields& of_agent) {
                                           "at most ten, of all agents; part of their agents' rows"))},
       {"agents",
        list_of(object(identity() + Fields{{"liveSessions", kInteger}, {"now", now()}, {"orphans", orphans_of_agent()}} +
-                      of_agent))}};
+                      of_agent))},
+      {"configuration", object({{"since", R"({"type":"integer","description":"when what is in force was read"})"},
+                                {"refused", object({{"at", kTime}, {"reason", kText}}, true,
+                                                   "the last one that was read, and why; null: it is in force")},
+                                {"atNextStart", list_of(kText)}},
+                               true, "of the collector; atNextStart: what differs in it and takes effect only then")}};
 }
 
 }  // namespace

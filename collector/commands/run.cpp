@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sys/resource.h>
+#include <utility>
 
 #include "collector/commands/commands.h"
 #include "collector/commands/metering.h"
@@ -29,18 +30,23 @@ Result<Config> reload(const CommonArguments& common) {
   for (const auto& problem : setup.problems) {
     log::error("bad_config", {{"problem", to_string(problem)}});
   }
-  return fail(std::to_string(setup.problems.size()) + " problems in " + setup.file, Error::Kind::invalid);
+  const auto more = setup.problems.size() - 1;
+  return fail(to_string(setup.problems.front()) + (more == 0 ? "" : " (and " + std::to_string(more) + " more)"),
+              Error::Kind::invalid);
 }
 
 }  // namespace
 
 int run_command(const CommonArguments& common) {
+  auto manager = ServiceManager::from_environment();
+  log::mark_for_journal();
   const auto setup = load_good_setup(common);
   if (!setup) {
     return kExitBadConfig;
   }
   raise_descriptor_limit();
   DaemonOptions options;
+  options.manager = std::move(manager);
   options.serve = true;
   options.version = FLEETLEDGER_VERSION;
   options.reload = [common] { return reload(common); };

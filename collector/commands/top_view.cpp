@@ -95,6 +95,8 @@ std::string duration_text(std::chrono::milliseconds duration) {
   return seconds < 120 ? fixed(seconds, 1) + " s" : fixed(seconds / 60, 1) + " min";
 }
 
+JsonValue refused_configuration(const JsonValue& fleet) { return fleet.member("configuration").member("refused"); }
+
 void add_header(Lines& lines, const JsonValue& fleet, const TopOrigin& origin) {
   const auto host = fleet.member("host");
   const auto total = count_of(host, "memoryTotalBytes");
@@ -108,6 +110,10 @@ void add_header(Lines& lines, const JsonValue& fleet, const TopOrigin& origin) {
                         duration_text(origin.age), duration_text(interval),
                         origin.why.empty() ? "" : " (" + origin.why + ")"),
             kDim);
+  if (const auto refused = refused_configuration(fleet); refused.is_object()) {
+    lines.add("the configuration was refused, the old one stays in force:", kYellow);
+    lines.add("  " + name_of(refused, "reason"), kYellow);
+  }
   lines.add("");
 }
 
@@ -238,7 +244,9 @@ std::vector<std::string> top_lines(const JsonValue& fleet, const TopOrigin& orig
   std::size_t agents = 0;
   for_each(fleet.member("agents"), [&](const JsonValue& agent) { agents += agent.member("now").is_object() ? 1 : 0; });
   const auto sessions = fleet.member("heaviestSessions");
-  const auto room = room_for(agents, sessions.size(), page.height);
+  const std::size_t refusal = refused_configuration(fleet).is_object() ? 2 : 0;
+  const auto room =
+      room_for(agents, sessions.size(), page.height == 0 ? 0 : page.height - std::min(page.height - 1, refusal));
 
   Lines lines(wide);
   add_header(lines, fleet, origin);

@@ -203,7 +203,7 @@ std::optional<PsRow> parse_macos_row(std::string_view line) {
   const auto time = days_to_hundredths(fields.word());
   const auto resident = fields.number(kMostResidentKib);
   const auto state = fields.word();
-  if (!elapsed || !time || !resident || state.empty()) {
+  if (!elapsed || *elapsed > std::chrono::seconds(kMostElapsedSeconds) || !time || !resident || state.empty()) {
     return std::nullopt;
   }
   row.elapsed = *elapsed;

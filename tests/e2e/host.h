@@ -74,8 +74,8 @@ class Host {
   bool configured_ = false;
   bool served_ = false;
   std::optional<uid_t> other_user_;
-  std::string program_;
   std::vector<std::string> variables_;
+  std::string program_;
   int programs_ = 0;
 };
 

@@ -241,3 +241,21 @@ TEST_CASE("for programs the answer stays as it is, with where it comes from in f
         R"({"from":"collector","why":null,"ageMs":5,"ts":1,"agents":[]})");
   CHECK(top_json(R"({"ts":1})", {false, "a \"b\"", {}}) == R"({"from":"own looks","why":"a \"b\"","ageMs":0,"ts":1})");
 }
+
+TEST_CASE("the page says that a configuration was refused, and nothing of one that is in force") {
+  FleetText fleet;
+  const auto with = [&](const std::string& configuration) {
+    auto text = fleet.json();
+    text.insert(text.size() - 1, R"(,"configuration":)" + configuration);
+    const auto document = JsonDocument::parse(text);
+    REQUIRE(document);
+    return joined(top_lines(document->root(), {true, "", {}}, {}));
+  };
+  const std::string said =
+      "the configuration was refused, the old one stays in force:\n  fleet.yaml:3: log.level: ? x\n";
+  CHECK(with(R"({"since":1,"refused":{"at":2,"reason":"fleet.yaml:3: log.level: \u001b x"},"atNextStart":[]})")
+            .find(said) != std::string::npos);
+  for (const auto* quiet : {"null", R"({"since":1,"refused":null,"atNextStart":["http"]})", "[]", "7"}) {
+    CHECK(with(quiet).find("configuration") == std::string::npos);
+  }
+}
