@@ -109,17 +109,43 @@ start_sampling() {
   children+=($!)
 }
 
-# accuracy_run NAME TICKS INTERVAL: the loads use about one core in all.
+# How a fleet is seen: name, source, scope, bars. aged: by a ps that says of all that ran before that it is three days old.
+readonly VIEWS=(
+  "ps|ps|tree|ps"
+  "procfs|procfs|tree|procfs"
+  "aged-ps|ps|tree|none"
+  "ps-alone|ps|process|none"
+  "procfs-alone|procfs|process|none"
+)
+
+# accuracy_run NAME TICKS INTERVAL: the loads use about one core in all. All views at once.
 accuracy_run() {
-  local root=$work/$1 ticks=$2 interval=$3
+  local root=$work/$1 ticks=$2 interval=$3 view name source scope bars missed=0 before
   echo "Loads with a known use of CPU, $ticks ticks of $interval ..."
   start_fleet "$root" --agents 1 --names metered --sessions 8 --server-load steady:3 \
-    --loads flat:20,deep:20,long:20,steady:10,detached:10,unwaited:10,reparented:10,leaker:1 &&
-    start_sampling "$root/home" --ticks "$ticks" --interval "$interval" >"$root.ticks" &&
+    --loads flat:20,deep:20,long:20,steady:10,detached:10,unwaited:10,reparented:10,leaker:1 || return 1
+  before=$(cut -d' ' -f1 /proc/uptime)
+  printf '#!/bin/sh\nexec "%s" aged-ps --before %s --days 3\n' "$judge" "$before" >"$root.aged-ps"
+  chmod +x "$root.aged-ps"
+  for view in "${VIEWS[@]}"; do
+    IFS='|' read -r name source scope bars <<<"$view"
+    export FLEETLEDGER_SAMPLING_SOURCE=$source FLEETLEDGER_SAMPLING_SCOPE=$scope FLEETLEDGER_SAMPLING_PS=ps
+    if [ "$name" = aged-ps ]; then FLEETLEDGER_SAMPLING_PS=$root.aged-ps; fi
+    start_sampling "$root/home" --ticks "$ticks" --interval "$interval" >"$root.$name.ticks"
+  done
+  unset FLEETLEDGER_SAMPLING_SOURCE FLEETLEDGER_SAMPLING_SCOPE FLEETLEDGER_SAMPLING_PS
+  for view in "${VIEWS[@]}"; do
     wait "${children[-1]}" || return 1
-  end_last
+    unset "children[-1]"
+  done
   end_last # the fleet: its loads write their last rows of truth
-  "$judge" accuracy --fleet "$root" --ticks "$root.ticks" --json "$results/accuracy-$1.json"
+  for view in "${VIEWS[@]}"; do
+    IFS='|' read -r name source scope bars <<<"$view"
+    printf '\nBy %s, scope %s%s:\n' "$source" "$scope" "$([ "$name" != aged-ps ] || echo ', as if loads were three days old')"
+    "$judge" accuracy --fleet "$root" --ticks "$root.$name.ticks" --bars "$bars" \
+      --json "$results/accuracy-$1-$name.json" || missed=1
+  done
+  return $missed
 }
 
 accuracy() {

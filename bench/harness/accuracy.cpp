@@ -113,6 +113,17 @@ double measured_in_all(const std::vector<Tick>& ticks) {
   return seconds(sum);
 }
 
+/// Of one load, with the bars for /proc.
+void judge_procfs(const LoadAccuracy& load, std::vector<std::string>& missed) {
+  const auto& [truth, measured] = load.whole;
+  const auto miss = [&](const char* what) {
+    missed.push_back(fmt::format("{}: {:.3f} s measured, {:.3f} s true: {}", load.load, measured, truth, what));
+  };
+  if (load.load == "long" ? measured < 0.95 * truth : measured < 0.99 * truth) miss("too little");
+  if (load.load == "long" && measured > 1.005 * truth) miss("too much");
+  if (measured > truth + kClockTick) miss("more than the truth");
+}
+
 std::vector<std::string> missed_bars(const Accuracy& accuracy) {
   std::vector<std::string> missed;
   const bool judge_ticks = std::abs(accuracy.period - seconds(kTickErrorPeriod)) < 0.2;
@@ -120,6 +131,8 @@ std::vector<std::string> missed_bars(const Accuracy& accuracy) {
   for (const auto& load : accuracy.loads) {
     if (!load.judged) continue;
     ++judged;
+    if (accuracy.bars == Bars::procfs) judge_procfs(load, missed);
+    if (accuracy.bars != Bars::ps) continue;
     const auto off = [&](const char* stretch, const Comparison& found) {
       if (found.share_of_allowed() > 1) {
         missed.push_back(
@@ -167,11 +180,12 @@ Result<std::vector<LoadTruth>> read_fleet_truth(const std::string& root) {
   return truths;
 }
 
-Result<Accuracy> compare(const std::vector<Tick>& ticks, const std::vector<LoadTruth>& truths, int cores) {
+Result<Accuracy> compare(const std::vector<Tick>& ticks, const std::vector<LoadTruth>& truths, int cores, Bars bars) {
   if (ticks.empty()) return fail("compare the ticks: there is none");
   const auto baseline = baseline_of(ticks.front());
   if (!baseline) return fail(baseline.error());
   Accuracy result;
+  result.bars = bars;
   result.ticks = ticks.size();
   result.seconds = seconds_between(*baseline, ticks.back().ts);
   for (const auto& load : truths) {

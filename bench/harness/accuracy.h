@@ -21,6 +21,14 @@ inline constexpr double kResolution = 0.02;                 ///< seconds, of the
 inline constexpr std::chrono::seconds kWindow{60};          ///< any stretch of this length is judged, and the whole
 inline constexpr std::chrono::seconds kTickErrorPeriod{2};  ///< the bar on single ticks is for this period
 
+/// What is asked of the figures depends on how they were come by.
+enum class Bars {
+  ps,      ///< those above
+  procfs,  ///< flat and deep at least 99 % of the truth, long 95 to 100.5 %, nothing more than a clock tick above it
+  none,    ///< processes without their children: nothing but that sums are right
+};
+inline constexpr double kClockTick = 0.01;  ///< seconds, the resolution of /proc
+
 /// One load of a fleet and what it told of itself.
 struct LoadTruth {
   std::string agent;
@@ -53,6 +61,7 @@ struct LoadAccuracy {
 };
 
 struct Accuracy {
+  Bars bars = Bars::ps;
   double seconds = 0;  ///< covered by the ticks
   double period = 0;   ///< seconds, median distance of two ticks
   std::size_t ticks = 0;
@@ -66,7 +75,8 @@ struct Accuracy {
 };
 
 /// Compares. Fails where a load has no truth for the time of the ticks. Pure.
-[[nodiscard]] Result<Accuracy> compare(const std::vector<Tick>& ticks, const std::vector<LoadTruth>& truths, int cores);
+[[nodiscard]] Result<Accuracy> compare(const std::vector<Tick>& ticks, const std::vector<LoadTruth>& truths, int cores,
+                                       Bars bars = Bars::ps);
 
 /// For people, and as one JSON object.
 [[nodiscard]] std::string accuracy_table(const Accuracy& accuracy);

@@ -7,10 +7,12 @@
 #include <functional>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 
 #include "backends/backends.h"
 #include "bench/harness/accuracy.h"
+#include "bench/harness/aged_ps.h"
 #include "bench/harness/context.h"
 #include "bench/harness/cost.h"
 #include "bench/harness/growth.h"
@@ -58,19 +60,39 @@ Run accuracy_verb(CLI::App& verb) {
   struct Options {
     std::string root;
     std::string ticks;
+    Bars bars = Bars::ps;
   };
   const auto options = std::make_shared<Options>();
   verb.add_option("--fleet", options->root, "The fleet's folder")->required();
   verb.add_option("--ticks", options->ticks, "What `fleetledger sample --json` printed")->required();
+  const std::map<std::string, Bars> kinds{{"ps", Bars::ps}, {"procfs", Bars::procfs}, {"none", Bars::none}};
+  verb.add_option("--bars", options->bars, "What is asked of the figures")->transform(CLI::CheckedTransformer(kinds));
   return [options, json = add_json(verb)] {
     const auto ticks = read_ticks(options->ticks);
     if (!ticks) return report(ticks.error());
     const auto truths = read_fleet_truth(options->root);
     if (!truths) return report(truths.error());
-    const auto accuracy = compare(*ticks, *truths, this_machine().cores);
+    const auto accuracy = compare(*ticks, *truths, this_machine().cores, options->bars);
     if (!accuracy) return report(accuracy.error());
     publish(accuracy_table(*accuracy), accuracy_json(*accuracy), *json);
     return accuracy->missed.empty() ? 0 : kMissed;
+  };
+}
+
+Run aged_ps_verb(CLI::App& verb) {
+  struct Options {
+    double old_before = 0;
+    std::int64_t days = 0;
+  };
+  const auto options = std::make_shared<Options>();
+  verb.add_option("--before", options->old_before, "Which processes, by their start in seconds since boot")->required();
+  verb.add_option("--days", options->days, "How much older they shall seem")->required();
+  return [options] {
+    const BootTime old_before{Micros{static_cast<Micros::rep>(options->old_before * 1e6)}};
+    const auto text = aged_ps(old_before, options->days);
+    if (!text) return report(text.error());
+    std::cout << *text;
+    return 0;
   };
 }
 
@@ -221,6 +243,7 @@ struct Verb {
 
 constexpr std::array kVerbs{
     Verb{"accuracy", "Compare ticks with the truth of a fleet that has ended", accuracy_verb},
+    Verb{"aged-ps", "Print what ps would if some processes were days older", aged_ps_verb},
     Verb{"cost",
          "Read the lines of `fleetledger sample --json` from standard input as they come, and run a bare ps and tmux "
          "beside each",

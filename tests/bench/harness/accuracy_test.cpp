@@ -138,6 +138,24 @@ TEST_CASE("a row above what all cores can do is noticed") {
   CHECK(mentions(*found, "all cores"));
 }
 
+TEST_CASE("by /proc, loads are judged against their share of the truth and a clock tick") {
+  const auto judge = [](Micros a_tick, const char* kind) {
+    const auto source = std::string("session:") + kind;
+    const auto found = compare(ticks_of(60s, 5s, source, a_tick), {even_load(kind, 60s)}, 2, Bars::procfs);
+    REQUIRE(found);
+    return found->missed;
+  };
+  const auto found = compare(ticks_of(60s, 5s, "session:flat", 1s), {even_load("flat", 60s)}, 2, Bars::procfs);
+  REQUIRE(found);
+  const auto truth = Micros{static_cast<Micros::rep>(found->loads.front().whole.truth * 1e6 / 12)};
+  CHECK(judge(truth, "flat").empty());
+  CHECK(judge(truth * 992 / 1000, "deep").empty());
+  CHECK_FALSE(judge(truth * 985 / 1000, "flat").empty());
+  CHECK(judge(truth * 96 / 100, "long").empty());
+  CHECK_FALSE(judge(truth * 94 / 100, "long").empty());
+  CHECK_FALSE(judge(truth * 1002 / 1000, "long").empty());  // more than a tick of the clock above it
+}
+
 TEST_CASE("a truth that does not cover the ticks is no truth") {
   CHECK_FALSE(compare(ticks_of(60s, 5s, "session:flat", 1s), {even_load("flat", 50s)}, 2));
 }
