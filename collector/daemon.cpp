@@ -23,6 +23,7 @@
 #include "collector/metrics_view.h"
 #include "collector/service.h"
 #include "collector/sources/procfs_source.h"
+#include "collector/start_up_memory.h"
 #include "collector/store_lane.h"
 
 namespace fleetledger {
@@ -33,6 +34,8 @@ constexpr Micros kFileCheck = std::chrono::seconds{60};
 /// A burst of changes is read once, and a steady stream of them once a second.
 constexpr Micros kSettle = std::chrono::milliseconds{50};
 constexpr Micros kBetweenRereads = std::chrono::seconds{1};
+/// By then every file was read and every ledger opened.
+constexpr std::uint64_t kTicksOfStart = 8;
 /// What stopping may take, ledgers included.
 constexpr Micros kStopLimit = std::chrono::milliseconds{800};
 /// How much of that a tick under way may take.
@@ -95,6 +98,7 @@ class Daemon {
   MonotonicTime files_checked_{};
   MonotonicTime reread_{};                    ///< because of a change
   std::vector<std::string> changed_folders_;  ///< told by the watcher, not read yet
+  std::uint64_t ticks_ = 0;
   bool stopping_ = false;
   bool draining_ = false;
   bool stuck_ = false;
@@ -254,6 +258,9 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
 }
 
 void Daemon::on_published(const TickReport& report) {
+  if (++ticks_ == kTicksOfStart) {
+    runtime_.runtime().in_pool(give_back_start_up_memory, [] {});
+  }
   if (service_) {
     service_->tick_is_over();
   }
