@@ -268,6 +268,7 @@ for part in "${parts[@]}"; do
   { "$part" || status=1; } > >(tee "$results/$part.txt")
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 done
+"$judge" markdown "$results" >"$results/performance.md"
 if $json; then
   separator='{'
   for file in "$results"/*.json; do

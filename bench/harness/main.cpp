@@ -18,6 +18,7 @@
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
 #include "bench/harness/machine.h"
+#include "bench/harness/markdown.h"
 #include "bench/harness/peers.h"
 #include "bench/harness/sight.h"
 #include "bench/harness/store.h"
@@ -227,6 +228,16 @@ Run sight_verb(CLI::App& verb) {
   };
 }
 
+Run markdown_verb(CLI::App& verb) {
+  const auto folder = std::make_shared<std::string>();
+  verb.add_option("results", *folder, "Where the parts' JSON is")->required();
+  return [folder] {
+    const auto part = [&](const char* name) { return text_of(*folder + "/" + name + ".json"); };
+    std::cout << performance_markdown({part("machine"), part("peers"), part("sight"), part("growth")});
+    return 0;
+  };
+}
+
 Run machine_verb(CLI::App& verb) {
   return [json = add_json(verb)] {
     const auto here = this_machine();
@@ -256,6 +267,7 @@ constexpr std::array kVerbs{
     Verb{"growth-report", "Fit and judge what fleets of several sizes cost", growth_report_verb},
     Verb{"peers", "Meter a fleet in tmux, and let whoever else is installed look at the same host", peers_verb},
     Verb{"sight", "Compare what all of them see of a fleet's short-lived tools", sight_verb},
+    Verb{"markdown", "Print the tables of the README's performance section", markdown_verb},
     Verb{"machine", "Name this machine", machine_verb},
 };
 
