@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "collector/api/standing.h"
-#include "collector/discovery/declarations.h"
 #include "collector/event_retention.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
@@ -550,6 +549,7 @@ bool Collector::ticking() const { return state_->running != nullptr; }
 bool Collector::reading() const { return state_->reading_files || state_->reading_environments; }
 const std::shared_ptr<const Fleet>& Collector::fleet() const { return state_->fleet; }
 const Meter& Collector::meter() const { return state_->meter; }
+const Declarations& Collector::declarations() const { return state_->declarations; }
 const CollectorCounters& Collector::counters() const { return state_->counters; }
 const FleetCounters& Collector::fleet_counters() const { return state_->totals; }
 const SelfUsage& Collector::self_usage() const { return state_->self_before; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "collector/clock.h"
+#include "collector/discovery/declarations.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
 #include "collector/explanation.h"
@@ -78,6 +79,7 @@ class Collector {
   [[nodiscard]] bool reading() const;
   [[nodiscard]] const std::shared_ptr<const Fleet>& fleet() const;
   [[nodiscard]] const Meter& meter() const;
+  [[nodiscard]] const Declarations& declarations() const;
   [[nodiscard]] const CollectorCounters& counters() const;
   [[nodiscard]] const FleetCounters& fleet_counters() const;
   [[nodiscard]] const SelfUsage& self_usage() const;  ///< at the end of the last tick

@@ -44,8 +44,8 @@ constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
 /// What a look may take beyond its moment, at a start that is not over because the looks before failed.
 constexpr Micros kLookGrace = std::chrono::minutes{1};
 
-// Besides those: one reading of the agents' files and one of environments.
-static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 2 <= kPoolThreads);
+// Besides those: one reading each of the agents' files, of environments and of /proc.
+static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 3 <= kPoolThreads);
 
 /// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
 class Daemon {

@@ -112,10 +112,30 @@ void info(std::string_view event, Fields fields) { write(spdlog::level::info, ev
 void warning(std::string_view event, Fields fields) { write(spdlog::level::warn, event, fields); }
 void error(std::string_view event, Fields fields) { write(spdlog::level::err, event, fields); }
 
+namespace {
+
+/// What warning_once() has said last, by event and key.
+struct Said {
+  std::mutex mutex;
+  std::map<std::string, std::string> causes;
+};
+
+Said& said_once() {
+  static Said said;
+  return said;
+}
+
+}  // namespace
+
+std::size_t remembered() {
+  auto& [mutex, said] = said_once();
+  const std::lock_guard lock(mutex);
+  return said.size();
+}
+
 void warning_once(std::string_view event, const std::string& key, const std::string& cause) {
-  static std::mutex mutex;
-  static std::map<std::string, std::string> said;
   {
+    auto& [mutex, said] = said_once();
     const std::lock_guard lock(mutex);
     const auto name = std::string(event) + '\n' + key;
     if (cause.empty()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -27,5 +28,7 @@ void error(std::string_view event, Fields fields = {});
 /// Says it once, and again only when `cause` is another than the last time under this key; nothing for an empty cause,
 /// which makes the next one be said again. For what goes wrong at every tick.
 void warning_once(std::string_view event, const std::string& key, const std::string& cause);
+/// How many causes are remembered for that.
+[[nodiscard]] std::size_t remembered();
 
 }  // namespace fleetledger::log

@@ -44,6 +44,7 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   std::uint64_t errors = 0;
   bool watching = false;  ///< a look for overdue jobs is coming
   bool closed = false;    ///< the lane is gone; jobs still under way end without a trace
+  bool draining = false;  ///< for good: everything is tried once more and no more than that
   std::function<void()> drained;
 
   void make_ready(Agent& agent);
@@ -200,7 +201,9 @@ void StoreLane::State::run_release(Agent& agent) {
       const auto& health = left.health;
       self->released[id] = {
           .written = health.written, .rows = health.rows, .dropped = health.dropped, .errors = health.errors};
+      const auto ledger = left.ledger;
       self->agents.erase(id);
+      self->report(ledger, self->released[id]);  // of it nothing fails any more
     } else {
       self->make_ready(left);
     }
@@ -238,7 +241,7 @@ void StoreLane::State::fail_append(Agent& agent, AgentTick tick, Error error) {
     agent.health.failing_since = clock.wall();
   }
   agent.queue.push_front(std::move(tick));
-  const bool last_try = drained || agent.released;
+  const bool last_try = draining || agent.released;
   if (last_try || agent.queue.size() > kQueueLength) {
     drop_oldest(agent);
   }
@@ -322,6 +325,7 @@ std::uint64_t StoreLane::errors() const { return state_->errors; }
 bool StoreLane::idle() const { return state_->idle(); }
 
 void StoreLane::drain(std::function<void()> done) {
+  state_->draining = true;
   state_->drained = std::move(done);
   for (auto& [id, agent] : state_->agents) {
     agent.waiting = false;

@@ -42,7 +42,8 @@ class StoreLane {
   };
   using Report = std::function<void(const LedgerKey&, const Health&)>;
 
-  /// `report` is called after each attempt, and when one hangs. The store must outlive every job, this object need not.
+  /// `report` is called after each attempt, when one hangs, and when an agent has been let go. The store must outlive
+  /// every job, this object need not.
   StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Report report);
   ~StoreLane();
   StoreLane(const StoreLane&) = delete;
@@ -69,7 +70,7 @@ class StoreLane {
   /// Nothing queued and nothing under way.
   [[nodiscard]] bool idle() const;
   /// Tries everything that is queued once more, now; then calls `done`, when the last job has ended. What fails then is
-  /// lost and counted as dropped. No append after this.
+  /// lost and counted as dropped, as is what comes after this and cannot be written at once.
   void drain(std::function<void()> done);
 
  private:

@@ -2,6 +2,7 @@
 
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Exception.h>
+#include <cerrno>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -89,6 +90,25 @@ std::string_view plain_reason(int code, int extended) {
   }
 }
 
+/// What an operator can mend, where SQLite speaks of input and output only; nothing for all else.
+std::string_view plain_system_reason(int code, int system_error) {
+  if (code != SQLITE_IOERR && code != SQLITE_CANTOPEN) {
+    return {};
+  }
+  switch (system_error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "the disk is full";
+    case EROFS:
+      return "the disk is read-only";
+    case EACCES:
+    case EPERM:
+      return "no permission";
+    default:
+      return {};
+  }
+}
+
 Error::Kind kind_of(int code) {
   switch (code) {
     case SQLITE_BUSY:
@@ -154,12 +174,18 @@ Result<std::unique_ptr<LedgerConnection>> LedgerConnection::open(const std::stri
         },
         &connection->deadline_);
     make_safe(database);
-    if (access == Access::write) {
-      database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF");
-    }
     return connection;
   } catch (const std::exception& thrown) {
-    return fail(ledger_error("open", real_path, thrown));
+    return fail(ledger_error("open", *connection, thrown));
+  }
+}
+
+Result<void> LedgerConnection::prepare_to_write() {
+  try {
+    database_->exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF");
+    return {};
+  } catch (const std::exception& thrown) {
+    return fail(ledger_error("open", *this, thrown));
   }
 }
 
@@ -171,20 +197,37 @@ bool LedgerConnection::moved() const {
   return result != SQLITE_OK || moved != 0;
 }
 
-Error ledger_error(std::string_view doing, const std::string& path, const std::exception& thrown) {
+int LedgerConnection::system_error() const { return database_ ? sqlite3_system_errno(database_->getHandle()) : 0; }
+
+namespace {
+
+Error error_of(std::string_view doing, const std::string& path, const std::exception& thrown, int system_error) {
   std::string text = std::string(doing) + " ledger " + path + ": ";
   const auto* from_sqlite = dynamic_cast<const SQLite::Exception*>(&thrown);
   if (from_sqlite == nullptr) {
     return {text + thrown.what(), Error::Kind::failed};
   }
   const int code = from_sqlite->getErrorCode() & 0xFF;
-  const std::string_view reason = plain_reason(code, from_sqlite->getExtendedErrorCode());
+  std::string_view reason = plain_system_reason(code, system_error);
+  if (reason.empty()) {
+    reason = plain_reason(code, from_sqlite->getExtendedErrorCode());
+  }
   if (reason.empty()) {
     text += thrown.what();
   } else {
     text.append(reason).append(" (").append(thrown.what()).append(")");
   }
   return {std::move(text), kind_of(code)};
+}
+
+}  // namespace
+
+Error ledger_error(std::string_view doing, const std::string& path, const std::exception& thrown) {
+  return error_of(doing, path, thrown, 0);
+}
+
+Error ledger_error(std::string_view doing, const LedgerConnection& connection, const std::exception& thrown) {
+  return error_of(doing, connection.path(), thrown, connection.system_error());
 }
 
 }  // namespace fleetledger

@@ -35,8 +35,14 @@ class LedgerConnection {
   [[nodiscard]] SQLite::Database& database() { return *database_; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
+  /// Once for Access::write, when the file is known to be a ledger: before this nothing is changed in it.
+  [[nodiscard]] Result<void> prepare_to_write();
+
   /// Begins an operation: from now on it has its whole time limit.
   void start_clock();
+
+  /// The errno of the last call to the system that failed under SQLite; 0: none did.
+  [[nodiscard]] int system_error() const;
 
   /// The path no longer leads to the file that is open here.
   [[nodiscard]] bool moved() const;
@@ -53,5 +59,8 @@ class LedgerConnection {
 /// What was thrown while `doing` something with the ledger at `path`, as an Error of the kind that LedgerStore
 /// promises.
 [[nodiscard]] Error ledger_error(std::string_view doing, const std::string& path, const std::exception& thrown);
+/// The same, with what the system has said to this connection: which of the many reasons for an I/O error it was.
+[[nodiscard]] Error ledger_error(std::string_view doing, const LedgerConnection& connection,
+                                 const std::exception& thrown);
 
 }  // namespace fleetledger

@@ -46,6 +46,16 @@ Result<LedgerHomes::Home> LedgerHomes::find(const LedgerKey& ledger) {
   return apart;
 }
 
+void LedgerHomes::forget(const std::string& agent_id) {
+  const std::lock_guard lock(mutex_);
+  moved_.erase(agent_id);
+}
+
+std::size_t LedgerHomes::remembered() {
+  const std::lock_guard lock(mutex_);
+  return moved_.size();
+}
+
 Result<LedgerHomes::Home> LedgerHomes::move(const LedgerKey& ledger, LedgerWriter& central, WallTime now) {
   const LedgerReader ours(own_place(ledger.agent), limit_);
   if (auto copied = ours.our_samples([&](const std::vector<Sample>& samples) { return central.copy(samples); });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -34,6 +35,11 @@ class LedgerHomes {
 
   /// Moves them. `central` is open at the central place.
   [[nodiscard]] Result<Home> move(const LedgerKey& ledger, LedgerWriter& central, WallTime now);
+
+  /// An agent is gone: what was seen of it is looked for again if it comes back.
+  void forget(const std::string& agent_id);
+  /// Agents whose mark is remembered.
+  [[nodiscard]] std::size_t remembered();
 
   [[nodiscard]] LedgerPlace central(const AgentIdentity& agent) const {
     return central_place(agent, central_directory_);

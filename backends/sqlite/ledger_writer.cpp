@@ -212,7 +212,7 @@ struct LedgerWriter::Parts {
         return result;
       }
     } catch (const std::exception& thrown) {
-      return fail(ledger_error(doing, connection->path(), thrown));
+      return fail(ledger_error(doing, *connection, thrown));
     }
   }
 
@@ -272,7 +272,13 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
     return fail(connection.error());
   }
   auto schema = read_schema(**connection);
-  if (schema && !schema->complete()) {
+  if (!schema) {
+    return fail(schema.error());
+  }
+  if (auto prepared = (*connection)->prepare_to_write(); !prepared) {
+    return fail(prepared.error());
+  }
+  if (!schema->complete()) {
     if (auto completed = complete_schema(**connection); !completed) {
       return fail(completed.error());
     }
@@ -289,6 +295,14 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
 }
 
 bool LedgerWriter::moved() const { return parts_->connection->moved(); }
+
+void LedgerWriter::leave_moved() {
+  parts_->connection->start_clock();
+  try {
+    parts_->connection->database().exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch (const std::exception&) {  // a disk that has gone, too
+  }
+}
 
 void LedgerWriter::let_go_of_memory() {
   parts_->hours.forget_rare_statements();

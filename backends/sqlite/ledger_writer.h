@@ -30,6 +30,9 @@ class LedgerWriter {
 
   /// The ledger was deleted or replaced since it was opened: what is written here would be lost.
   [[nodiscard]] bool moved() const;
+  /// To be called before a moved one goes: writes to its file, wherever that is, what waits in the -wal. That stays
+  /// behind, and SQLite would take it for the -wal of whatever is at the path now.
+  void leave_moved();
 
   /// Frees the pages that SQLite keeps for the next time, up to 256 KiB; they are then read again, from the system's
   /// cache, which costs some microseconds. Hundreds of ledgers are open at once, each for one transaction a minute.

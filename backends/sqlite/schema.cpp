@@ -157,7 +157,7 @@ Result<LedgerSchema> read_schema(LedgerConnection& connection) {
                         .own_tables = !recoveries->empty() && !read_marks->empty(),
                         .rollups = !hours->empty() && !days->empty() && !marks->empty()};
   } catch (const std::exception& thrown) {
-    return fail(ledger_error("open", connection.path(), thrown));
+    return fail(ledger_error("open", connection, thrown));
   }
 }
 
@@ -185,7 +185,7 @@ Result<void> complete_schema(LedgerConnection& connection) {
     transaction.commit();
     return {};
   } catch (const std::exception& thrown) {
-    return fail(ledger_error("prepare", connection.path(), thrown));
+    return fail(ledger_error("prepare", connection, thrown));
   }
 }
 

@@ -132,6 +132,7 @@ class SqliteStore final : public LedgerStore {
   void release(const LedgerKey& ledger) override {
     forget(own_place(ledger.agent).file());
     forget(homes_.central(ledger.agent).file());
+    homes_.forget(ledger.agent.id);
     const std::lock_guard lock(mutex_);
     looks_.erase(ledger.agent.id);
   }
@@ -238,6 +239,8 @@ class SqliteStore final : public LedgerStore {
   std::invoke_result_t<Work, LedgerWriter&> write(const LedgerPlace& where, const Work& work) {
     std::unique_ptr<LedgerWriter> writer = take(where.file());
     if (writer && writer->moved()) {
+      readers_.forget(where.file());
+      writer->leave_moved();
       writer.reset();
     }
     if (!writer) {

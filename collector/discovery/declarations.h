@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -35,6 +36,9 @@ class Declarations {
 
   /// Whether its environment was asked for.
   [[nodiscard]] bool asked(const ProcessKey& process) const;
+
+  /// Processes of which anything is kept.
+  [[nodiscard]] std::size_t size() const { return std::max(asked_.size(), kept_.size()); }
 
  private:
   struct Kept {

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 TEST_CASE("a ledger that somebody else is writing is busy and takes the tick afterwards") {
   const Host host;
@@ -107,6 +114,41 @@ TEST_CASE("a ledger that was deleted or replaced while it was open is opened ane
   }
   CHECK(PlainDatabase(file).value("PRAGMA integrity_check") == "ok");
   CHECK(PlainDatabase(file).value("SELECT count(*) FROM resource_samples WHERE source = 'a'") == "1");
+}
+
+TEST_CASE(
+    "a ledger that is exchanged while rows wait in its -wal is not mixed with them, and they are in the old one") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo");
+  const auto store = host.store();
+  const std::string file = place_of(*store, ledger);
+  for (int i = 0; i < 20; ++i) {
+    must(store->append(ledger, tick({sample(kNoon, "ours"), sample(kNoon, "session:" + std::to_string(i))})));
+  }
+  must(store->recent_samples(ledger, {}));
+  fs::create_hard_link(file, file + ".old");
+  PlainDatabase(file + ".new")
+      .run(std::string(kUpstreamSchema) + upstream_insert(5, "restored") + "PRAGMA wal_checkpoint(TRUNCATE)");
+  const bool damaged = GENERATE(false, true);
+  std::string bytes;
+  if (damaged) {
+    std::fstream(file + ".new", std::ios::in | std::ios::out | std::ios::binary).seekp(4096)
+        << std::string(fs::file_size(file + ".new") - 4096, '\xa5');
+    bytes = text_of(file + ".new");
+  }
+  fs::rename(file + ".new", file);
+  const auto written = store->append(ledger, tick({sample(kNoon, "new")}));
+  REQUIRE(written.has_value() == !damaged);
+  if (damaged) {
+    CHECK(written.error().kind == Error::Kind::unavailable);
+    CHECK((text_of(file) == bytes));
+  } else {
+    CHECK(must(store->sample_count(ledger)) == 2);
+    CHECK(PlainDatabase(file).value("PRAGMA integrity_check") == "ok");
+    CHECK(PlainDatabase(file).value("SELECT count(*) FROM resource_samples WHERE source = 'restored'") == "1");
+  }
+  CHECK(PlainDatabase(file + ".old").value("PRAGMA integrity_check") == "ok");
+  CHECK(PlainDatabase(file + ".old").value("SELECT count(*) FROM resource_samples") == "40");
 }
 
 TEST_CASE("a trigger or a view that appears while the ledger is open does not act on our rows") {
