@@ -1,229 +1,24 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
-#include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <sched.h>
 #include <sys/mount.h>
 
 #include "tests/backends/sqlite/plain_sqlite.h"
-#include "tests/e2e/host.h"
-#include "tests/e2e/json.h"
-#include "tests/e2e/ledger.h"
-#include "tests/e2e/served.h"
-#include "tests/support/faulty_disk.h"
+#include "tests/e2e/faulty_fleet.h"
 
 using namespace fleetledger;
 using namespace fleetledger::e2e;
 namespace fs = std::filesystem;
 
-namespace {
-
-constexpr auto kServed =
-    "http: {listen: [\"127.0.0.1:0\"]}\n"
-    "sampling: {sample_interval: 1s, idle_sample_interval: 1s}\n"
-    "storage: {location: agent}\n";
-
-/// Agents of one host under a collector that serves, whose disks fail as the test says.
-struct Fleet {
-  explicit Fleet(const std::vector<std::string>& names) {
-    host.set_variables(disk.environment());
-    host.configure(kServed);
-    for (const auto& name : names) {
-      add(name);
-    }
-    served = std::make_unique<Served>(host);
-  }
-
-  void add(const std::string& name) {
-    agents.emplace(name, std::make_unique<ServedAgent>(host, name));
-    std::vector<Host::Entry> entries;
-    for (const auto& [called, agent] : agents) {
-      entries.push_back(agent->entry());
-    }
-    host.register_agents(entries);
-  }
-
-  [[nodiscard]] const std::string& path(const std::string& name) const { return agents.at(name)->path; }
-  [[nodiscard]] std::string file(const std::string& name) const { return ledger_file(path(name)); }
-  [[nodiscard]] std::size_t ticks(const std::string& name) const { return read_ticks(path(name)).size(); }
-  void await_ticks(const std::string& name, std::size_t more) const {
-    INFO(name);
-    const auto before = ticks(name);
-    REQUIRE(test::await([&] { return ticks(name) >= before + more; }));
-  }
-
-  [[nodiscard]] Json listed(const std::string& name) const {
-    return parse_json(served->get("/agents", served->operators_token()).body)["agents"].with("name", name);
-  }
-  [[nodiscard]] Json about(const std::string& name) const {
-    return parse_json(served->get("/agents/" + listed(name)["id"].text, served->operators_token()).body);
-  }
-  /// Waits until it is said that its ledger cannot be used: why, and since when.
-  void await_unavailable(const std::string& name, const std::string& reason) const {
-    INFO(name);
-    CHECK(test::await([&] {
-      const auto said = about(name);
-      return said["state"].text == "unavailable" && said["reason"].text.find(reason) != std::string::npos &&
-             !said["ledger"].is_null() && !said["ledger"]["failingSince"].is_null();
-    }));
-    CHECK(about(name)["reason"].text.find(reason) != std::string::npos);
-  }
-  void await_well(const std::string& name) const {
-    INFO(name);
-    await_ticks(name, 1);
-    CHECK(test::await([&] {
-      const auto said = about(name);
-      return said["state"].text == "idle" && said["ledger"]["failingSince"].is_null();
-    }));
-  }
-
-  /// The value of the series that is written like this.
-  [[nodiscard]] double metric(const std::string& series) const {
-    for (const auto& line : test::lines_of(served->get("/metrics", served->operators_token()).body)) {
-      if (line.starts_with(series + ' ')) {
-        return std::stod(line.substr(series.size()));
-      }
-    }
-    return -1;
-  }
-  [[nodiscard]] double dropped(const std::string& name) const {
-    return metric("fleetledger_ledger_dropped_ticks_total{agent=\"" + listed(name)["id"].text + "\"}");
-  }
-
-  void end() {
-    served->daemon.signal(SIGTERM);
-    CHECK(served->daemon.exit_code() == 0);
-  }
-
-  /// After the end: what this ledger lacks of the ticks of `good`, which was never in want.
-  [[nodiscard]] std::size_t missing(const std::string& name, const std::string& good) const {
-    const auto all = read_ticks(path(good));
-    const auto kept = read_ticks(path(name));
-    return static_cast<std::size_t>(
-        std::count_if(all.begin(), all.end(), [&](const auto ts) { return !kept.contains(ts); }));
-  }
-
-  Host host;
-  test::FaultyDisk disk{host / "faults"};
-  std::map<std::string, std::unique_ptr<ServedAgent>> agents;
-  std::unique_ptr<Served> served;
-};
-
-}  // namespace
-
-TEST_CASE(
-    "the disks of five ledgers hang and one is locked: the others, their readers, new agents and the end do not") {
-  const std::vector<std::string> hung{"h1", "h2", "h3", "h4", "h5"};
-  Fleet fleet({"good", "h1", "h2", "h3", "h4", "h5", "locked"});
-  for (const auto& [name, agent] : fleet.agents) {
-    fleet.await_ticks(name, 1);
-  }
-  std::map<std::string, std::string> ids;
-  for (const auto& [name, agent] : fleet.agents) {
-    ids[name] = fleet.listed(name)["id"].text;
-  }
-  const auto token = fleet.served->operators_token();
-  test::PlainDatabase holder(fleet.file("locked"));
-  holder.run("BEGIN IMMEDIATE");
-  for (const auto& name : hung) {
-    fleet.disk.begin(name, "stall");
-  }
-  for (const auto& name : hung) {
-    REQUIRE(test::await([&] { return fleet.disk.stalled(name) > 0; }));
-  }
-
-  {
-    // More readers of the ledgers that hang than there are threads for.
-    test::TestLoop loop;
-    std::vector<std::unique_ptr<test::RawClient>> waiting;
-    const auto ask = [&](const std::string& name) {
-      waiting.push_back(std::make_unique<test::RawClient>(loop.get(), fleet.served->address));
-      waiting.back()->send("GET /agents/" + ids[name] + "/resources/samples HTTP/1.1\r\nHost: localhost\r\n" +
-                           "Authorization: Bearer " + token + "\r\n\r\n");
-    };
-    for (int i = 0; i < 10; ++i) {
-      for (const auto& name : hung) {
-        ask(name);
-      }
-    }
-    loop.await(
-        [&] { return std::all_of(waiting.begin(), waiting.end(), [](const auto& each) { return each->sent(); }); });
-    CHECK(fleet.served->get("/agents/" + ids["good"] + "/resources/samples", token).status == 200);
-    CHECK(fleet.served->get("/metrics", token).status == 200);
-    fleet.add("late");
-    CHECK(test::await([&] { return fleet.ticks("late") >= 1; }));
-    for (const auto& name : hung) {
-      fleet.await_unavailable(name, "disk does not answer");
-    }
-    CHECK(fleet.served->get("/agents/" + ids["h1"] + "/resources/samples", token).status == 503);
-    fleet.await_unavailable("locked", "another process holds it");
-    // Long enough that the queues are full and ticks are dropped.
-    CHECK(test::await([&] { return fleet.dropped("h1") > 0 && fleet.dropped("locked") > 0; }));
-    CHECK(fleet.dropped("good") == 0);
-    CHECK(fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}") == 0);
-
-    for (const auto& name : hung) {
-      fleet.disk.end(name, "stall");
-    }
-    holder.run("ROLLBACK");
-    for (auto& client : waiting) {
-      std::optional<test::Reply> reply;
-      loop.await([&] { return (reply = client->take_reply()).has_value(); });
-      CHECK((reply->status == 200 || reply->status == 503));
-    }
-  }
-  std::map<std::string, double> dropped;
-  for (const auto& [name, agent] : fleet.agents) {
-    fleet.await_well(name);
-    dropped[name] = fleet.dropped(name);
-  }
-  fleet.end();
-  for (const auto& [name, agent] : fleet.agents) {
-    INFO(name);
-    CHECK(is_intact(agent->path));
-    if (name != "late") {
-      CHECK(static_cast<double>(fleet.missing(name, "good")) == dropped[name]);
-    }
-  }
-}
-
-TEST_CASE("SIGTERM ends the collector though the disks of five ledgers and their readers hang") {
-  const std::vector<std::string> hung{"h1", "h2", "h3", "h4", "h5"};
-  Fleet fleet({"good", "h1", "h2", "h3", "h4", "h5"});
-  for (const auto& [name, agent] : fleet.agents) {
-    fleet.await_ticks(name, 1);
-  }
-  const auto id = fleet.listed("h1")["id"].text;
-  for (const auto& name : hung) {
-    fleet.disk.begin(name, "stall");
-  }
-  for (const auto& name : hung) {
-    REQUIRE(test::await([&] { return fleet.disk.stalled(name) > 0; }));
-  }
-  test::TestLoop loop;
-  test::RawClient reader(loop.get(), fleet.served->address);
-  const auto calls = fleet.disk.stalled("h1");
-  reader.send("GET /agents/" + id + "/resources/samples HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
-              fleet.served->operators_token() + "\r\n\r\n");
-  loop.await([&] { return reader.sent() || reader.ended(); });
-  REQUIRE(test::await([&] { return fleet.disk.stalled("h1") > calls; }));
-  fleet.await_ticks("good", 1);
-  const auto asked = std::chrono::steady_clock::now();
-  fleet.end();
-  std::printf("ended %.3f s after SIGTERM\n",
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
-  CHECK(is_intact(fleet.path("good")));
-}
-
 TEST_CASE("full, read-only and broken disks stop their own ledgers alone, and are used again without a restart") {
   const std::map<std::string, std::string> faults{
       {"full", "the disk is full"}, {"readonly", "it cannot be written"}, {"broken", "Input/output error"}};
-  Fleet fleet({"good", "full", "readonly", "broken"});
+  FaultyFleet fleet({"good", "full", "readonly", "broken"});
   for (const auto& [name, agent] : fleet.agents) {
     fleet.await_ticks(name, 1);
   }
@@ -253,7 +48,7 @@ TEST_CASE("full, read-only and broken disks stop their own ledgers alone, and ar
 }
 
 TEST_CASE("ledgers that are deleted, exchanged, damaged or lose their folder while they are open are gone on with") {
-  Fleet fleet({"good", "deleted", "exchanged", "damaged", "folderless", "visited"});
+  FaultyFleet fleet({"good", "deleted", "exchanged", "damaged", "folderless", "visited"});
   for (const auto& [name, agent] : fleet.agents) {
     fleet.await_ticks(name, 1);
   }

@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "tests/backends/sqlite/plain_sqlite.h"
+#include "tests/e2e/faulty_fleet.h"
+
+using namespace fleetledger;
+using namespace fleetledger::e2e;
+
+TEST_CASE(
+    "the disks of five ledgers hang and one is locked: the others, their readers, new agents and the end do not") {
+  const std::vector<std::string> hung{"h1", "h2", "h3", "h4", "h5"};
+  FaultyFleet fleet({"good", "h1", "h2", "h3", "h4", "h5", "locked"});
+  for (const auto& [name, agent] : fleet.agents) {
+    fleet.await_ticks(name, 1);
+  }
+  std::map<std::string, std::string> ids;
+  for (const auto& [name, agent] : fleet.agents) {
+    ids[name] = fleet.listed(name)["id"].text;
+  }
+  const auto token = fleet.served->operators_token();
+  test::PlainDatabase holder(fleet.file("locked"));
+  holder.run("BEGIN IMMEDIATE");
+  for (const auto& name : hung) {
+    fleet.disk.begin(name, "stall");
+  }
+  for (const auto& name : hung) {
+    REQUIRE(test::await([&] { return fleet.disk.stalled(name) > 0; }));
+  }
+
+  {
+    // More readers of the ledgers that hang than there are threads for.
+    test::TestLoop loop;
+    std::vector<std::unique_ptr<test::RawClient>> waiting;
+    const auto ask = [&](const std::string& name) {
+      waiting.push_back(std::make_unique<test::RawClient>(loop.get(), fleet.served->address));
+      waiting.back()->send("GET /agents/" + ids[name] + "/resources/samples HTTP/1.1\r\nHost: localhost\r\n" +
+                           "Authorization: Bearer " + token + "\r\n\r\n");
+    };
+    for (int i = 0; i < 10; ++i) {
+      for (const auto& name : hung) {
+        ask(name);
+      }
+    }
+    loop.await(
+        [&] { return std::all_of(waiting.begin(), waiting.end(), [](const auto& each) { return each->sent(); }); });
+    CHECK(fleet.served->get("/agents/" + ids["good"] + "/resources/samples", token).status == 200);
+    CHECK(fleet.served->get("/metrics", token).status == 200);
+    fleet.add("late");
+    CHECK(test::await([&] { return fleet.ticks("late") >= 1; }));
+    for (const auto& name : hung) {
+      fleet.await_unavailable(name, "disk does not answer");
+    }
+    CHECK(fleet.served->get("/agents/" + ids["h1"] + "/resources/samples", token).status == 503);
+    fleet.await_unavailable("locked", "another process holds it");
+    // Long enough that the queues are full and ticks are dropped.
+    CHECK(test::await([&] { return fleet.dropped("h1") > 0 && fleet.dropped("locked") > 0; }));
+    CHECK(fleet.dropped("good") == 0);
+    CHECK(fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}") == 0);
+
+    for (const auto& name : hung) {
+      fleet.disk.end(name, "stall");
+    }
+    holder.run("ROLLBACK");
+    for (auto& client : waiting) {
+      std::optional<test::Reply> reply;
+      loop.await([&] { return (reply = client->take_reply()).has_value(); });
+      CHECK((reply->status == 200 || reply->status == 503));
+    }
+  }
+  std::map<std::string, double> dropped;
+  for (const auto& [name, agent] : fleet.agents) {
+    fleet.await_well(name);
+    dropped[name] = fleet.dropped(name);
+  }
+  fleet.end();
+  for (const auto& [name, agent] : fleet.agents) {
+    INFO(name);
+    CHECK(is_intact(agent->path));
+    if (name != "late") {
+      CHECK(static_cast<double>(fleet.missing(name, "good")) == dropped[name]);
+    }
+  }
+}
+
+TEST_CASE("SIGTERM ends the collector though the disks of five ledgers and their readers hang") {
+  const std::vector<std::string> hung{"h1", "h2", "h3", "h4", "h5"};
+  FaultyFleet fleet({"good", "h1", "h2", "h3", "h4", "h5"});
+  for (const auto& [name, agent] : fleet.agents) {
+    fleet.await_ticks(name, 1);
+  }
+  const auto id = fleet.listed("h1")["id"].text;
+  for (const auto& name : hung) {
+    fleet.disk.begin(name, "stall");
+  }
+  for (const auto& name : hung) {
+    REQUIRE(test::await([&] { return fleet.disk.stalled(name) > 0; }));
+  }
+  test::TestLoop loop;
+  test::RawClient reader(loop.get(), fleet.served->address);
+  const auto calls = fleet.disk.stalled("h1");
+  reader.send("GET /agents/" + id + "/resources/samples HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+              fleet.served->operators_token() + "\r\n\r\n");
+  loop.await([&] { return reader.sent() || reader.ended(); });
+  REQUIRE(test::await([&] { return fleet.disk.stalled("h1") > calls; }));
+  fleet.await_ticks("good", 1);
+  const auto asked = std::chrono::steady_clock::now();
+  fleet.end();
+  std::printf("ended %.3f s after SIGTERM\n",
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
+  CHECK(is_intact(fleet.path("good")));
+}
