@@ -115,7 +115,8 @@ double measured_in_all(const std::vector<Tick>& ticks) {
 
 /// Of one load, with the bars for /proc.
 void judge_procfs(const LoadAccuracy& load, std::vector<std::string>& missed) {
-  const auto& [truth, measured] = load.whole;
+  const double truth = load.whole.truth;
+  const double measured = load.whole.measured;
   const auto miss = [&](const char* what) {
     missed.push_back(fmt::format("{}: {:.3f} s measured, {:.3f} s true: {}", load.load, measured, truth, what));
   };
