@@ -592,3 +592,42 @@ TEST_CASE("no heap is asked for in a look between two rows") {
   CHECK(host.heap_questions.size() == 1);
   CHECK(host.reports.back().agents.at(0).identity.id == agent.identity.id);
 }
+
+TEST_CASE("a wall clock that is set a day on or back changes no usage, no interval and no deadline, and loses no row") {
+  Host host;
+  auto& echo = host.add_agent("echo", kServer);
+  host.add_session(echo, "s1", 200);
+  Micros used{0};
+  const auto show = [&] {
+    host.show({{.pid = kServer, .parent = 1, .own = used}, {.pid = 200, .parent = kTmux, .own = 2 * used}});
+  };
+  show();
+  host.tick();
+  std::vector<WallTime> moments;
+  for (const auto step : {0h, 24h, 0h, -24h, -24h, 0h, 48h}) {
+    CAPTURE(step.count());
+    host.clock.wall_now += step;
+    host.loop.advance(10s);
+    used += 3s;
+    show();
+    const auto& report = host.tick();
+    REQUIRE(report.agents.size() == 1);
+    CHECK(report.agents[0].status.state == AgentState::sampling);
+    for (const auto& [source, usage] : {std::pair<const char*, Micros>{"agent-server", 3s}, {"session:s1", 6s}}) {
+      const auto* said = row(report.agents[0], source);
+      REQUIRE(said != nullptr);
+      CHECK(said->usage == Usage{usage});
+      CHECK(said->interval == Micros{10s});
+      CHECK(said->ts == host.clock.wall_now);
+    }
+    moments.push_back(host.clock.wall_now);
+  }
+  CHECK(host.collector.counters().skipped_late == 0);
+  const auto& written = host.store.written[echo.identity.id];
+  REQUIRE(written.size() == moments.size());
+  for (std::size_t i = 0; i < moments.size(); ++i) {
+    CHECK(written[i].samples.front().ts == moments[i]);
+    // What is too old is reckoned from the clock as it stands: no day is taken off the retention for good.
+    CHECK(written[i].prune_samples_before == moments[i] - echo.settings.retention);
+  }
+}

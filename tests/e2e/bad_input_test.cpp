@@ -73,6 +73,8 @@ const std::vector<BadProgram> kBadPrograms{
     {"hangs", "exec /bin/sleep 10000", "did not end within 300 ms"},
     {"hangs in a child", "/bin/sleep 10000", "did not end within 300 ms"},
     {"is killed", "kill -9 $$", "signal 9"},
+    {"prints 100 MB and ends well", "/usr/bin/head -c 100000000 /dev/zero", "bytes and was killed"},
+    {"prints and hangs", "echo '1 1 0 x'\nexec /bin/sleep 10000", "did not end within 300 ms"},
 };
 
 }  // namespace
@@ -125,6 +127,8 @@ TEST_CASE("a ps that is missing or misbehaves brings no rows, and the reason is 
   programs.push_back({"knows nothing of us",
                       "echo '    1     0     0  100  0  0:00  0.000  0.000  0.0  1000 Ss   init'", "not in it"});
   programs.push_back({"breaks off", "/usr/bin/ps \"$@\" | /usr/bin/head -c 100", "breaks off"});
+  programs.push_back({"ends badly after good output", "/usr/bin/ps \"$@\"\nexit 1", "status 1"});
+  programs.push_back({"is killed after good output", "/usr/bin/ps \"$@\"\nkill -9 $$", "signal 9"});
   programs.push_back({"prints nothing", ":", "empty"});
   programs.push_back({"is missing", "", "No such file"});
   for (const auto& [what, body, reason] : programs) {
@@ -194,6 +198,8 @@ TEST_CASE("a tmux that is missing or misbehaves takes no rows from servers, and 
   host.write_session(agent.path, "s1", "work");
   auto programs = kBadPrograms;
   programs.push_back({"is missing", "", "No such file"});
+  programs.push_back({"breaks off", "/usr/bin/tmux \"$@\" | /usr/bin/head -c 8", "line 1 is not what was asked for"});
+  programs.push_back({"ends badly after good output", "/usr/bin/tmux \"$@\"\nexit 1", "status 1"});
   for (const auto& [what, body, reason] : programs) {
     INFO("a tmux that " << what);
     const auto tmux = body.empty() ? host / "no-such-tmux" : host.folder().script("bad-tmux", body);
