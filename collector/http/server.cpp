@@ -22,8 +22,8 @@ namespace {
 
 /// What libmicrohttpd keeps in a connection's memory besides the request: a struct per header, the answer's head.
 constexpr std::size_t kWorkingBytes = 16 * 1024;
-/// New connections taken in one turn of the loop, so that a flood does not keep it from its other work: what is read from
-/// ledgers comes back once a turn.
+/// New connections taken in one turn of the loop, so that a flood does not keep it from its other work: what is read
+/// from ledgers comes back once a turn.
 constexpr int kMostAcceptedAtOnce = 8;
 /// Until new connections are tried again when the system had no descriptor left.
 constexpr std::uint64_t kRetryMs = 100;
