@@ -106,7 +106,7 @@ class LedgerStore {
   /// How the ledger stands, without changing anything. What cannot be seen is not said.
   [[nodiscard]] virtual LedgerStanding standing(const LedgerKey& ledger, WallTime now) = 0;
 
-  /// Lets go of what is held open for an agent that is gone. Its rows stay.
+  /// Lets go of what is held open for an agent that is gone. Its rows stay, in memory at least for a while.
   virtual void release(const LedgerKey& ledger) = 0;
 };
 

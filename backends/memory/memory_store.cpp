@@ -1,6 +1,7 @@
 #include "backends/memory/memory_store.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -198,11 +199,14 @@ Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_perio
 
 class MemoryStore final : public LedgerStore {
  public:
+  static constexpr std::size_t kMostGone = 100;
+
   explicit MemoryStore(std::size_t most_rows) : most_rows_(std::max<std::size_t>(most_rows, 1)) {}
 
   Result<LedgerStanding> append(const LedgerKey& key, const AgentTick& tick) override {
     const std::lock_guard lock(mutex_);
     Ledger& ledger = ledgers_[key.agent.path];
+    std::erase(gone_, key.agent.path);
     MemoryHours hours(ledger);
     LateRows late(hours, most_guess(key));
     for (const Sample& given : tick.samples) {
@@ -402,7 +406,18 @@ class MemoryStore final : public LedgerStore {
 
   [[nodiscard]] LedgerStanding standing(const LedgerKey& /*key*/, WallTime /*now*/) override { return memory(); }
 
-  void release(const LedgerKey& /*key*/) override {}
+  void release(const LedgerKey& key) override {
+    const std::lock_guard lock(mutex_);
+    if (!ledgers_.contains(key.agent.path)) {
+      return;
+    }
+    std::erase(gone_, key.agent.path);
+    gone_.push_back(key.agent.path);
+    if (gone_.size() > kMostGone) {
+      ledgers_.erase(gone_.front());
+      gone_.pop_front();
+    }
+  }
 
  private:
   static WallTime newest_ts(const AgentTick& tick) {
@@ -431,6 +446,7 @@ class MemoryStore final : public LedgerStore {
   const std::size_t most_rows_;
   std::mutex mutex_;
   std::map<std::string, Ledger> ledgers_;  ///< by the agent's path
+  std::deque<std::string> gone_;           ///< released, the first of them first
 };
 
 }  // namespace

@@ -542,6 +542,27 @@ TEST_CASE("numbers that cannot be meant are kept as 0 and long texts are cut bet
   });
 }
 
+TEST_CASE("the memory backend forgets the agents that were gone first, however many come and go") {
+  const auto store = *open_store("memory", {});
+  const auto key_of = [](int number) {
+    const auto name = "agent-" + std::to_string(number);
+    return LedgerKey{{name, name, "/" + name}, LedgerLocation::agent};
+  };
+  for (int i = 0; i < 300; ++i) {
+    must(store->append(key_of(i), tick({sample(kNoon, "a")})));
+    if (i != 7) {
+      store->release(key_of(i));
+      store->release(key_of(i));
+    }
+  }
+  store->release({{"unknown", "unknown", "/unknown"}, LedgerLocation::agent});
+  CHECK(must(store->sample_count(key_of(0))) == 0);
+  CHECK(must(store->sample_count(key_of(199))) == 0);
+  for (const int kept : {7, 200, 299}) {
+    CHECK(must(store->sample_count(key_of(kept))) == 1);
+  }
+}
+
 TEST_CASE("the memory backend keeps the newest rows up to its cap") {
   StoreOptions options;
   options.rows_per_ledger = 10;
