@@ -9,8 +9,6 @@
 namespace fleetledger {
 namespace {
 
-/// How long an hour is given to be written whole after it is over.
-constexpr std::chrono::minutes kGrace{5};
 /// Of an hour with more rows, which no sampler writes, the rest is not counted.
 constexpr std::int64_t kMostRowsOfHour = 250'000;
 
@@ -310,8 +308,8 @@ void prune_rollups(WritableLedgerHours& ledger, WallTime cutoff) {
   }
 }
 
-void roll_hour_of(WritableLedgerHours& ledger, WallTime ts, Micros most_guess) {
-  roll_hour(ledger, ledger.rolled_to(), hour_of(ts), most_guess, false);
+void roll_hour_of(WritableLedgerHours& ledger, WallTime ts, Micros most_guess, Then then) {
+  roll_hour(ledger, ledger.rolled_to(), hour_of(ts), most_guess, then == Then::prune);
 }
 
 void visit_window(const LedgerHours& ledger, const Stretch& window, const std::vector<WallTime>& edges,

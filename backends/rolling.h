@@ -61,6 +61,9 @@ class WritableLedgerHours : public LedgerHours {
   virtual void remove_rollups(WallTime end) = 0;  ///< of hours and of days that begin before
 };
 
+/// How long an hour is given to be written whole after it is over.
+inline constexpr std::chrono::minutes kGrace{5};
+
 /// Rows are pruned until so many went, then the rest is left to the next time; hours are rolled likewise.
 inline constexpr std::int64_t kRowsAtOnce = 5000;
 
@@ -91,8 +94,12 @@ std::int64_t prune_hours(WritableLedgerHours& ledger, WallTime cutoff, Micros mo
 /// Deletes the rollups of days before that of `cutoff` that have no rows any more: of one day, the oldest.
 void prune_rollups(WritableLedgerHours& ledger, WallTime cutoff);
 
-/// Rolls the hour in which `ts` lies, because some of its rows are about to be deleted and others not.
-void roll_hour_of(WritableLedgerHours& ledger, WallTime ts, Micros most_guess);
+enum class Then {
+  prune,         ///< all that is deleted of the hour from now on is known to be in its rollup
+  prune_a_part,  ///< more rows of the hour may come
+};
+/// Rolls the hour in which `ts` lies, because rows of it are about to be deleted before their time.
+void roll_hour_of(WritableLedgerHours& ledger, WallTime ts, Micros most_guess, Then then);
 
 /// What a window is made of, in no order: each row that belongs to it once, by itself or in a rollup.
 struct WindowVisitor {

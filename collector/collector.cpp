@@ -433,6 +433,7 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
       if (parts.ledgers != nullptr) {
         newest_rows[agent.identity.id] = wall;
         AgentTick tick{said.samples, {}, wall - agent.settings.retention};
+        tick.most_bytes = agent.settings.max_ledger_size;
         tick.prune_rollups_before = wall - agent.settings.rollup_retention;
         prune_events(tick, agent.settings, wall);
         hand_over(agent, std::move(tick));

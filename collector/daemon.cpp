@@ -1,7 +1,9 @@
 #include "collector/daemon.h"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
+#include <ctime>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -43,6 +45,15 @@ constexpr Micros kTickGrace = std::chrono::milliseconds{400};
 constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
 /// What a look may take beyond its moment, at a start that is not over because the looks before failed.
 constexpr Micros kLookGrace = std::chrono::minutes{1};
+
+/// "2026-11-24 13:00Z"
+std::string hour_text(WallTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%MZ", &utc)};
+}
 
 // Besides those: one reading each of the agents' files, of environments and of /proc.
 static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 3 <= kPoolThreads);
@@ -118,6 +129,10 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
       lane_(store, runtime_.runtime(), clock_,
             [](const LedgerKey& ledger, const StoreLane::Health& health) {
               log::warning_once("ledger_failed", ledger.agent.id, health.error ? health.error->text : "");
+              const auto& cut_to = health.standing ? health.standing->cut_to : std::nullopt;
+              log::warning_once(
+                  "ledger_too_large", ledger.agent.id,
+                  cut_to ? "storage.max_size is reached: what was older than " + hour_text(*cut_to) + " went" : "");
             }),
       collector_({
                      .processes = *sources_.processes,
@@ -446,6 +461,7 @@ DiscoveryOptions discovery_options(const Config& config, const Places& places) {
                    .location = config.storage.location,
                    .event_retention = config.storage.event_retention,
                    .upstream_event_retention = config.storage.upstream_event_retention,
+                   .max_ledger_size = config.storage.max_size,
                    .rollup_retention = config.storage.rollup_retention},
       .home = places.home,
       .user = geteuid(),

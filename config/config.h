@@ -62,6 +62,7 @@ struct StorageConfig {
   std::chrono::seconds event_retention = std::chrono::hours{90 * 24};
   std::optional<std::chrono::seconds> upstream_event_retention{};  ///< nothing: never
   std::chrono::seconds rollup_retention = std::chrono::hours{400 * 24};
+  Bytes max_size{256LL << 20U};  ///< of one ledger
 
   friend bool operator==(const StorageConfig&, const StorageConfig&) = default;
 };

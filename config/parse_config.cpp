@@ -142,6 +142,9 @@ Keys<StorageConfig> storage_keys(std::span<const std::string_view> backends) {
        "how long those are kept that the agent's own server wrote"},
       {"rollup_retention", &Section::rollup_retention, whole_seconds(kRetention),
        "how long it is kept what the samples of each hour come to"},
+      {"max_size", &Section::max_size,
+       size(Bytes{kKibibyte * kKibibyte}, Bytes{kKibibyte * kKibibyte * kKibibyte * 64}),
+       "what one ledger may hold; beyond it the oldest hours go"},
   };
 }
 

@@ -56,6 +56,7 @@ struct AgentSettings {
   std::chrono::milliseconds own_sampler_period{300'000};
   std::chrono::seconds event_retention = std::chrono::hours{90 * 24};  ///< of events that we recorded
   std::optional<std::chrono::seconds> upstream_event_retention{};      ///< of its server's own; nothing: kept for ever
+  Bytes max_ledger_size{256LL << 20U};
   std::chrono::seconds rollup_retention = std::chrono::hours{400 * 24};  ///< of what is known of each hour
 
   friend bool operator==(const AgentSettings&, const AgentSettings&) = default;

@@ -34,6 +34,9 @@ struct LedgerStanding {
   std::optional<WallTime> central_since;
   std::optional<WallTime> other_sampler;  ///< its newest row beside the agent; nothing: it is off
   bool yielding = false;                  ///< it is on, and therefore we write no samples
+  /// With this append samples before this moment went earlier than they should, or, where none are left that could,
+  /// rollups: the ledger held more than it may.
+  std::optional<WallTime> cut_to{};
 
   friend bool operator==(const LedgerStanding&, const LedgerStanding&) = default;
 };
@@ -64,7 +67,9 @@ class LedgerStore {
   /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event or a
   /// recovery whose id is known is left as it is. Of a long arrear of old rows a part may be left to the next appends.
   /// The time is that of the newest sample; with it each hour is rolled up five minutes after it is over, a few at a
-  /// time. A sample of an hour that is rolled already is counted in its rollup at once.
+  /// time. A sample of an hour that is rolled already is counted in its rollup at once. What is over `most_bytes` goes
+  /// by whole hours, the oldest first, a part with each append; beside an agent's own samples only what we wrote counts
+  /// and goes.
   virtual Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
   /// Rows with ts >= since, by source; the hours between from their rollups, which come to the same.

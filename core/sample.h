@@ -63,6 +63,7 @@ struct AgentTick {
   ReadMarks marks{};                                       ///< how far these events' sources are read now
   std::optional<WallTime> prune_events_before{};           ///< likewise of kSentinelEvents, and recoveries
   std::optional<WallTime> prune_upstream_events_before{};  ///< likewise of all other events
+  std::optional<Bytes> most_bytes{};  ///< more than this is not kept of samples; nothing: there is no bound
   std::optional<WallTime> prune_rollups_before{};  ///< rollups of the days before go, where the samples have gone
 };
 

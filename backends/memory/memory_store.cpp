@@ -430,7 +430,7 @@ class MemoryStore final : public LedgerStore {
       for (auto row = std::next(ledger.samples.begin(), static_cast<std::ptrdiff_t>(most_rows_));
            row != ledger.samples.end(); ++row) {
         if (!ledger.hours.contains({hour_of(row->first.ts), row->first.source})) {
-          roll_hour_of(hours, row->first.ts, most_guess(key));
+          roll_hour_of(hours, row->first.ts, most_guess(key), Then::prune_a_part);
         }
       }
       hours.remove_rows(WallTime::max(), static_cast<std::int64_t>(ledger.samples.size() - most_rows_));

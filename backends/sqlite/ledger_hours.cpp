@@ -99,7 +99,7 @@ SQLite::Statement& SqliteHours::prepared(const std::string& text) const {
 void SqliteHours::forget_rare_statements() {
   std::erase_if(statements_, [](const auto& entry) {
     return entry.first != sql::kMark && entry.first != sql::kFirstRow && entry.first != sql::kFirstRollup &&
-           entry.first != sql::kLastRollup;
+           entry.first != sql::kLastRollup && entry.first.rfind("PRAGMA", 0) != 0;
   });
 }
 
@@ -265,13 +265,46 @@ void SqliteHours::put(Span span, const Rollup& rollup) {
   row.tryReset();
 }
 
-std::int64_t SqliteHours::remove_rows(WallTime end, std::int64_t most) {
-  SQLite::Statement& row = prepared(sql::kPrune);
+namespace {
+
+std::int64_t remove(SQLite::Statement& row, WallTime end, std::int64_t most) {
   row.bind(1, to_ms(end));
   row.bind(2, most);
   const int deleted = row.exec();
   row.tryReset();
   return deleted;
+}
+
+}  // namespace
+
+std::int64_t SqliteHours::remove_rows(WallTime end, std::int64_t most) {
+  return remove(prepared(sql::kPrune), end, most);
+}
+
+std::int64_t SqliteHours::remove_rows_of_ours(WallTime end, std::int64_t most) {
+  return remove(prepared(sql::kPruneOurs), end, most);
+}
+
+std::optional<WallTime> SqliteHours::first_row_of_ours() const {
+  SQLite::Statement& row = prepared(sql::kFirstRowOfOurs);
+  row.bind(1, to_ms(WallTime::min()));
+  row.bind(2, std::int64_t{sql::kEndOfTime});
+  return found_moment(row);
+}
+
+std::int64_t SqliteHours::count(const char* statement) const {
+  SQLite::Statement& row = prepared(statement);
+  row.executeStep();
+  const std::int64_t found = row.getColumn(0).getInt64();
+  row.tryReset();
+  return found;
+}
+
+Bytes SqliteHours::used() const { return Bytes{(count(sql::kPages) - count(sql::kFreePages)) * count(sql::kPageSize)}; }
+
+double SqliteHours::our_share() const {
+  const auto all = static_cast<double>(count(sql::kCount));
+  return all > 0 ? 1 - static_cast<double>(count(sql::kCountForeign)) / all : 1;
 }
 
 void SqliteHours::remove_rollups(WallTime end) {

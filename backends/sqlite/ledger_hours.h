@@ -40,6 +40,14 @@ class SqliteHours final : public WritableLedgerHours {
   std::int64_t remove_rows(WallTime end, std::int64_t most) override;
   void remove_rollups(WallTime end) override;
 
+  /// Of the rows that we wrote, not the agent's own sampler: as first_row and remove_rows.
+  [[nodiscard]] std::optional<WallTime> first_row_of_ours() const;
+  std::int64_t remove_rows_of_ours(WallTime end, std::int64_t most);
+  /// How many bytes the database uses: all but its free pages.
+  [[nodiscard]] Bytes used() const;
+  /// The share of rows that are ours, from 0 to 1; it costs a look at each.
+  [[nodiscard]] double our_share() const;
+
   /// When the newest row was, also if only its hour's rollup is left.
   [[nodiscard]] std::optional<WallTime> newest() const;
 
@@ -51,6 +59,8 @@ class SqliteHours final : public WritableLedgerHours {
   [[nodiscard]] SQLite::Statement& prepared(const std::string& text) const;
   [[nodiscard]] WallTime mark(const char* name) const;
   void set_mark(const char* name, WallTime value);
+  /// What a statement that gives one number gives.
+  [[nodiscard]] std::int64_t count(const char* statement) const;
 
   SQLite::Database& database_;
   const LedgerSchema schema_;

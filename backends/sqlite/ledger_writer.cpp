@@ -21,6 +21,9 @@
 namespace fleetledger {
 namespace {
 
+/// No sampler writes more rows in an hour.
+constexpr std::int64_t kMostOfHour = 250'000;
+
 void bind_number(SQLite::Statement& statement, int index, const std::optional<std::int64_t>& value) {
   if (value) {
     statement.bind(index, *value);
@@ -55,8 +58,9 @@ class PreparedOnce {
 }  // namespace
 
 struct LedgerWriter::Parts {
-  Parts(std::unique_ptr<LedgerConnection> opened, const LedgerSchema& schema)
-      : connection(std::move(opened)),
+  Parts(std::unique_ptr<LedgerConnection> opened, const LedgerSchema& schema, bool beside_agent)
+      : shared(beside_agent),
+        connection(std::move(opened)),
         any_since(connection->database(), sql::kAnySince),
         taken(connection->database(), sql::kTaken),
         insert_sample(connection->database(), sql::kInsertSample),
@@ -69,6 +73,7 @@ struct LedgerWriter::Parts {
         newest_foreign(connection->database(), sql::newest_foreign(true)),
         hours(connection->database(), schema) {}
 
+  const bool shared;                             ///< the agent's own sampler may write here too
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
   SQLite::Statement any_since;
   PreparedOnce taken;
@@ -81,6 +86,7 @@ struct LedgerWriter::Parts {
   PreparedOnce prune_recoveries;
   SQLite::Statement newest_foreign;
   SqliteHours hours;
+  std::optional<WallTime> share_of;  ///< the hour in which our share of a shared file was found to be within bounds
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
     SQLite::Statement& statement = taken.get();
@@ -163,7 +169,7 @@ struct LedgerWriter::Parts {
     return found;
   }
 
-  void insert(const AgentTick& tick, const RollAt& roll) {
+  std::optional<WallTime> insert(const AgentTick& tick, const RollAt& roll) {
     std::vector<Sample> samples;
     samples.reserve(tick.samples.size());
     for (const Sample& sample : tick.samples) {
@@ -194,6 +200,44 @@ struct LedgerWriter::Parts {
       set(source, mark);
     }
     prune_all(tick, roll.most_guess);
+    return tick.most_bytes && roll.now ? shrink(*tick.most_bytes, *roll.now, roll.most_guess) : std::nullopt;
+  }
+
+  /// Of the oldest rows so many that what is left is within the bound, but not more than a few thousand at a time; from
+  /// when on they are left. How many rows are another sampler's is counted once an hour.
+  std::optional<WallTime> shrink(Bytes most, WallTime now, Micros most_guess) {
+    const Bytes used = hours.used();
+    if (used <= most || (shared && share_of == hour_of(now))) {
+      return std::nullopt;
+    }
+    double share = 1;
+    if (shared) {
+      share = hours.our_share();
+      if (static_cast<double>(used.value) * share <= static_cast<double>(most.value)) {
+        share_of = hour_of(now);
+        return std::nullopt;
+      }
+    }
+    const auto too_much = [&] {
+      return static_cast<double>(hours.used().value) * share > static_cast<double>(most.value);
+    };
+    std::optional<WallTime> cut_to;
+    for (std::int64_t rows = 0; rows < kRowsAtOnce && too_much();) {
+      const auto row = shared ? hours.first_row_of_ours() : hours.first_row(WallTime::min());
+      const auto rollup = hours.first_rollup(WallTime::min());
+      if (row && hour_of(*row) < hour_of(now)) {
+        roll_hour_of(hours, *row, most_guess, Then::prune);
+        cut_to = hour_of(*row) + kHour;
+        rows += shared ? hours.remove_rows_of_ours(*cut_to, kMostOfHour) : hours.remove_rows(*cut_to, kMostOfHour);
+      } else if (rollup && day_of(*rollup) < day_of(now)) {
+        cut_to = day_of(*rollup) + kDay;
+        hours.remove_rollups(*cut_to);
+        rows += kRowsAtOnce;
+      } else {
+        break;
+      }
+    }
+    return cut_to;
   }
 
   /// Runs `work` in a transaction that nobody else's writing comes into; what it returns, if that was committed.
@@ -288,7 +332,8 @@ Result<std::unique_ptr<LedgerWriter>> LedgerWriter::open(const LedgerPlace& plac
     return fail(schema.error());
   }
   try {
-    return std::unique_ptr<LedgerWriter>(new LedgerWriter(std::make_unique<Parts>(std::move(*connection), *schema)));
+    return std::unique_ptr<LedgerWriter>(new LedgerWriter(
+        std::make_unique<Parts>(std::move(*connection), *schema, place.rule == LedgerPlace::Home::found)));
   } catch (const std::exception& thrown) {
     return fail(ledger_error("open", *path, thrown));
   }
@@ -309,18 +354,15 @@ void LedgerWriter::let_go_of_memory() {
   sqlite3_db_release_memory(parts_->connection->database().getHandle());
 }
 
-Result<void> LedgerWriter::append(const AgentTick& tick, const RollAt& roll) {
-  return parts_->in_transaction("append to", [&] { parts_->insert(tick, roll); });
+Result<LedgerWriter::Appended> LedgerWriter::append(const AgentTick& tick, const RollAt& roll) {
+  return parts_->in_transaction("append to", [&] { return Appended{std::nullopt, parts_->insert(tick, roll)}; });
 }
 
-Result<std::optional<WallTime>> LedgerWriter::append_unless_foreign(const AgentTick& tick, const RollAt& roll,
-                                                                    WallTime since, WallTime until) {
+Result<LedgerWriter::Appended> LedgerWriter::append_unless_foreign(const AgentTick& tick, const RollAt& roll,
+                                                                   WallTime since, WallTime until) {
   return parts_->in_transaction("append to", [&] {
-    auto foreign = parts_->find_foreign(since, until);
-    if (!foreign) {
-      parts_->insert(tick, roll);
-    }
-    return foreign;
+    const auto foreign = parts_->find_foreign(since, until);
+    return foreign ? Appended{foreign, std::nullopt} : Appended{std::nullopt, parts_->insert(tick, roll)};
   });
 }
 

@@ -38,12 +38,17 @@ class LedgerWriter {
   /// cache, which costs some microseconds. Hundreds of ledgers are open at once, each for one transaction a minute.
   void let_go_of_memory();
 
+  /// What came of an append.
+  struct Appended {
+    std::optional<WallTime> foreign;  ///< the newest row of another sampler, because of which nothing was written
+    std::optional<WallTime> cut_to;   ///< see LedgerStanding
+  };
+
   /// As LedgerStore::append and prune_older_than, in this place.
-  Result<void> append(const AgentTick& tick, const RollAt& roll);
-  /// The same unless there is a row of another sampler with since <= ts <= until: then nothing is written, and the
-  /// newest such row's time comes back. Nothing comes between the look and the writing.
-  Result<std::optional<WallTime>> append_unless_foreign(const AgentTick& tick, const RollAt& roll, WallTime since,
-                                                        WallTime until);
+  Result<Appended> append(const AgentTick& tick, const RollAt& roll);
+  /// The same unless there is a row of another sampler with since <= ts <= until: then nothing is written. Nothing
+  /// comes between the look and the writing.
+  Result<Appended> append_unless_foreign(const AgentTick& tick, const RollAt& roll, WallTime since, WallTime until);
   /// Writes samples as they are, whole or not at all; those whose (source, ts) is there already are left out.
   Result<void> copy(const std::vector<Sample>& samples);
   /// Likewise rollups of hours.

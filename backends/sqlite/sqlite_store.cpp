@@ -28,17 +28,17 @@ class SqliteStore final : public LedgerStore {
     }
     if (home->shared && !tick.samples.empty()) {
       const WallTime now = newest_ts(tick);
-      const auto foreign = append_unless_foreign(ledger, home->place, tick, now);
-      if (!foreign) {
-        return fail(foreign.error());
+      const auto appended = append_unless_foreign(ledger, home->place, tick, now);
+      if (!appended) {
+        return fail(appended.error());
       }
-      remember(ledger, {now, *foreign});
-      if (!*foreign) {
-        return standing_of(ledger, *home, std::nullopt);
+      remember(ledger, {now, appended->foreign});
+      if (!appended->foreign) {
+        return standing_of(ledger, *home, std::nullopt, appended->cut_to);
       }
       forget(home->place.file());
       if (ledger.location == LedgerLocation::agent) {
-        return yield(ledger, *home, tick, *foreign);
+        return yield(ledger, *home, tick, appended->foreign);
       }
       home =
           write(homes_.central(ledger.agent), [&](LedgerWriter& writer) { return homes_.move(ledger, writer, now); });
@@ -47,11 +47,13 @@ class SqliteStore final : public LedgerStore {
       }
     }
     const RollAt roll = roll_at(ledger, tick);
-    if (auto written = write(home->place, [&](LedgerWriter& writer) { return writer.append(tick, roll); }); !written) {
+    const auto written = write(home->place, [&](LedgerWriter& writer) { return writer.append(tick, roll); });
+    if (!written) {
       return fail(written.error());
     }
     return standing_of(ledger, *home,
-                       tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)));
+                       tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)),
+                       written->cut_to);
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
@@ -135,6 +137,7 @@ class SqliteStore final : public LedgerStore {
     homes_.forget(ledger.agent.id);
     const std::lock_guard lock(mutex_);
     looks_.erase(ledger.agent.id);
+    rolled_.erase(ledger.agent.id);
   }
 
  private:
@@ -156,22 +159,26 @@ class SqliteStore final : public LedgerStore {
   }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
-                                    std::optional<WallTime> other) {
+                                    std::optional<WallTime> other, std::optional<WallTime> cut_to = std::nullopt) {
     return {.place = home.place.file(),
             .central_since = home.central_since,
             .other_sampler = other,
-            .yielding = other && ledger.location == LedgerLocation::agent};
+            .yielding = other && ledger.location == LedgerLocation::agent,
+            .cut_to = cut_to};
   }
 
   /// As LedgerWriter's. A file that is not open yet is looked at first, so that one that another sampler writes is left
   /// as it is.
-  Result<std::optional<WallTime>> append_unless_foreign(const LedgerKey& ledger, const LedgerPlace& place,
-                                                        const AgentTick& tick, WallTime now) {
+  Result<LedgerWriter::Appended> append_unless_foreign(const LedgerKey& ledger, const LedgerPlace& place,
+                                                       const AgentTick& tick, WallTime now) {
     const auto around = 2 * ledger.own_sampler_period;
     if (!is_open(place.file())) {
       auto foreign = LedgerReader(place, options_.limit).newest_foreign(now - around, now + around);
-      if (!foreign || *foreign) {
-        return foreign;
+      if (!foreign) {
+        return fail(foreign.error());
+      }
+      if (*foreign) {
+        return LedgerWriter::Appended{*foreign, std::nullopt};
       }
     }
     const RollAt roll = roll_at(ledger, tick);
@@ -180,10 +187,11 @@ class SqliteStore final : public LedgerStore {
     });
   }
 
-  /// What the sentinels' log says is nobody's but ours to write, whoever samples.
+  /// What the sentinels' log says is nobody's but ours to write, whoever samples; and so are rollups, once an hour.
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
-    if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty()) {
+    const WallTime hour = hour_of(newest_ts(tick) - kGrace);
+    if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty() || rolled_in(ledger) != hour) {
       AgentTick events = tick;
       events.samples.clear();
       events.prune_samples_before.reset();
@@ -192,6 +200,8 @@ class SqliteStore final : public LedgerStore {
           !written) {
         return fail(written.error());
       }
+      const std::lock_guard lock(mutex_);
+      rolled_[ledger.agent.id] = hour;
     }
     return standing_of(ledger, home, other);
   }
@@ -212,6 +222,12 @@ class SqliteStore final : public LedgerStore {
       remember(ledger, last);
     }
     return last.newest;
+  }
+
+  std::optional<WallTime> rolled_in(const LedgerKey& ledger) {
+    const std::lock_guard lock(mutex_);
+    const auto found = rolled_.find(ledger.agent.id);
+    return found == rolled_.end() ? std::nullopt : std::optional(found->second);
   }
 
   Look recall(const LedgerKey& ledger) {
@@ -295,7 +311,8 @@ class SqliteStore final : public LedgerStore {
   LedgerHomes homes_;
   SummaryCache summaries_;
   std::mutex mutex_;
-  std::map<std::string, Look> looks_;                             ///< by agent id
+  std::map<std::string, WallTime> rolled_;  ///< by agent id: up to when its own sampler's rows were last rolled
+  std::map<std::string, Look> looks_;       ///< by agent id
   std::map<std::string, std::unique_ptr<LedgerWriter>> writers_;  ///< by file; nullptr while it is at work
   KeptReaders readers_;                                           ///< goes before the writers
 };

@@ -148,6 +148,19 @@ inline constexpr const char* kRowBefore =
 inline constexpr const char* kRollupBefore =
     "SELECT last_ts FROM fleetledger_rollups WHERE source = ?1 AND start < ?2 ORDER BY start DESC LIMIT 1";
 
+// What we wrote, in a file that an agent's own sampler may write too. Bound as kFirstRow and kPrune are.
+inline constexpr const char* kFirstRowOfOurs =
+    "SELECT ts FROM resource_samples WHERE ts >= ?1 AND ts < ?2 AND fl_interval_us IS NOT NULL ORDER BY ts LIMIT 1";
+inline constexpr const char* kPruneOurs =
+    "DELETE FROM resource_samples WHERE rowid IN (SELECT rowid FROM resource_samples"
+    " WHERE ts < ?1 AND fl_interval_us IS NOT NULL ORDER BY ts LIMIT ?2)";
+inline constexpr const char* kCountForeign = "SELECT count(*) FROM resource_samples WHERE fl_interval_us IS NULL";
+
+/// How large the file is, how much of it is free, in pages; and their size.
+inline constexpr const char* kPages = "PRAGMA page_count";
+inline constexpr const char* kFreePages = "PRAGMA freelist_count";
+inline constexpr const char* kPageSize = "PRAGMA page_size";
+
 /// Bound: from, end of time.
 inline constexpr const char* kFirstRollup =
     "SELECT start FROM fleetledger_rollups WHERE start >= ?1 AND start < ?2 ORDER BY start LIMIT 1";

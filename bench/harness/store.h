@@ -28,7 +28,16 @@ struct StoreCost {
   Spread bare_pass;      ///< one pass over the same rows, read and thrown away
   Spread append;         ///< LedgerStore::append of a row of each source
   Spread bare_append;    ///< one transaction of the same rows
+  Spread week_summary;   ///< LedgerStore::summary of the seven days, the ledger changed since the last one
+
+  // A ledger of kLongDays with kLongSources sources, whose rows of more than seven days ago are only in rollups.
+  Spread long_summary;        ///< LedgerStore::summary of all of it, likewise
+  double long_mebibytes = 0;  ///< its file
+  Usage written;              ///< all CPU time that was ever written to it
+  Usage kept;                 ///< what the summary says
 };
+inline constexpr int kLongDays = 90;
+inline constexpr int kLongSources = 60;
 
 /// In a temporary folder with the SQLite backend; everything in turn, so that what else happens hits all alike.
 [[nodiscard]] Result<StoreCost> measure_store();

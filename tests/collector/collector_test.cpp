@@ -145,6 +145,7 @@ TEST_CASE("the first look is a baseline, the next deadline writes what was used 
   CHECK(host.store.written[id][0].prune_samples_before == host.clock.wall_now - 168h);
   CHECK(host.store.written[id][0].prune_events_before == host.clock.wall_now - 90 * 24h);
   CHECK(host.store.written[id][0].prune_upstream_events_before == std::nullopt);
+  CHECK(host.store.written[id][0].most_bytes == Bytes{256 << 20});
   CHECK(host.store.written[id][0].prune_rollups_before == host.clock.wall_now - 400 * 24h);
 }
 

@@ -141,6 +141,7 @@ storage:
   event_retention: 60d
   upstream_event_retention: 1d
   rollup_retention: 800d
+  max_size: 12MiB
 log:
   level: "debug"
 )");
@@ -170,7 +171,8 @@ log:
                       .retention = 720h,
                       .event_retention = 1440h,
                       .upstream_event_retention = 24h,
-                      .rollup_retention = 800 * 24h};
+                      .rollup_retention = 800 * 24h,
+                      .max_size = Bytes{12 << 20}};
   expected.http = {.enabled = false,
                    .listen = {"[::1]:0", "unix:<state>/http.sock", "10.0.0.1:4100"},
                    .operator_token_file = "~/operator",

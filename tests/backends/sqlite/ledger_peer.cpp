@@ -7,9 +7,9 @@
 //   -wal,
 //                                      and ends without closing it
 //   ledger_peer count AGENT_PATH UID   as user UID: ends with how many samples our store finds there, or with 200
-//   ledger_peer append AGENT_PATH CENTRAL LOCATION TS N    appends a tick at TS through our store; is killed when
-//   SQLite
-//                                      is about to run its Nth statement. Ends with 0 if that never came
+//   ledger_peer append AGENT_PATH CENTRAL LOCATION TS N    appends a tick at TS through our store, prunes what is two
+//                                      hours older; is killed when SQLite is about to run its Nth statement. Ends with
+//                                      0 if that never came
 
 #include <csignal>
 #include <cstdio>
@@ -120,6 +120,7 @@ int append_until_killed(const std::string& agent_path, const std::string& centra
   tick.samples.back().source = kServerSource;
   tick.samples.back().interval = Micros{1000};
   tick.events.push_back({.id = "session-sentinel:1:1", .ts = tick.samples.back().ts, .kind = "throttle"});
+  tick.prune_samples_before = tick.samples.back().ts - std::chrono::hours{2};
   const auto done = (*store)->append(ledger, tick);
   if (!done) {
     std::fprintf(stderr, "%s\n", done.error().text.c_str());
