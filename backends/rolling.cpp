@@ -239,11 +239,13 @@ void roll_hours(WritableLedgerHours& ledger, WallTime now, Micros most_guess) {
     rolled.hours = hour + kHour;
     ledger.rollups(Span::hour, {hour, rolled.hours}, [&rows](const Rollup& rollup) { rows += rollup.tally.rows; });
   }
-  if (const auto first = ledger.first_rollup(rolled.days)) {
-    const WallTime day = day_of(*first);
+  if (rolled.days + kDay <= rolled.hours) {
+    const auto first = ledger.first_rollup(rolled.days);
+    const WallTime day = day_of(first ? std::min(*first, rolled.hours) : rolled.hours);
+    rolled.days = day;
     if (day + kDay <= rolled.hours) {
       roll_day(ledger, day, nullptr);
-      rolled.days = day + kDay;
+      rolled.days += kDay;
     }
   }
   if (rolled != before) {
@@ -263,6 +265,9 @@ void LateRows::written(const Sample& row) {
 
 void LateRows::count(const Sample& row) {
   const WallTime hour = hour_of(row.ts);
+  if (hour < rolled_.hours) {
+    ledger_.rows_before_changed();
+  }
   auto earlier = ledger_.find(row.source, hour);
   if (!earlier && hour >= rolled_.hours) {
     return;

@@ -54,6 +54,7 @@ class LedgerHours {
 class WritableLedgerHours : public LedgerHours {
  public:
   virtual void set_rolled_to(const RolledTo& rolled) = 0;
+  virtual void rows_before_changed() = 0;  ///< there is another row, or one less, in an hour that was rolled before
   [[nodiscard]] virtual std::optional<Rollup> find(const std::string& source, WallTime hour) const = 0;
   virtual void put(Span span, const Rollup& rollup) = 0;  ///< in the place of the one that is there
   /// Deletes rows before `end`, at most `most` of them, oldest first; how many went.

@@ -166,6 +166,7 @@ class MemoryHours final : public WritableLedgerHours {
   }
 
   void set_rolled_to(const RolledTo& rolled) override { ledger_.rolled = rolled; }
+  void rows_before_changed() override {}
 
   [[nodiscard]] std::optional<Rollup> find(const std::string& source, WallTime hour) const override {
     const auto found = ledger_.hours.find({hour, source});

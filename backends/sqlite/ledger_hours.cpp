@@ -115,7 +115,49 @@ RolledTo SqliteHours::rolled_to() const {
   if (!schema_.rollups) {
     return {};
   }
-  return {hour_of(mark(sql::kHoursRolled)), day_of(mark(sql::kDaysRolled))};
+  if (!writing_ || !rolled_) {
+    rolled_ = RolledTo{hour_of(mark(sql::kHoursRolled)), day_of(mark(sql::kDaysRolled))};
+  }
+  return *rolled_;
+}
+
+void SqliteHours::begin(bool ended_well) {
+  const std::int64_t version = count(sql::kDataVersion);
+  if (!ended_well || version != data_version_) {
+    rolled_.reset();
+    last_.reset();
+  }
+  data_version_ = version;
+  writing_ = true;
+}
+
+void SqliteHours::rows_before_changed() {
+  set_mark(sql::kRowsBeforeChanged, mark(sql::kRowsBeforeChanged) + std::chrono::milliseconds{1});
+}
+
+SqliteHours::SettledRows SqliteHours::settled_rows(const std::optional<SettledRows>& known) const {
+  SettledRows rows{rolled_to().hours, first_row(WallTime::min()), {}, 0};
+  if (schema_.rollups) {
+    rows.changes = mark(sql::kRowsBeforeChanged);
+  }
+  if (known && known->same_as(rows)) {
+    return *known;
+  }
+  SQLite::Statement& row = prepared(sql::kCountBefore);
+  row.bind(1, to_ms(rows.until));
+  row.executeStep();
+  rows.rows = row.getColumn(0).getInt64();
+  row.tryReset();
+  return rows;
+}
+
+std::int64_t SqliteHours::rows_from(WallTime moment) const {
+  SQLite::Statement& row = prepared(sql::kCountFrom);
+  row.bind(1, to_ms(moment));
+  row.executeStep();
+  const std::int64_t rows = row.getColumn(0).getInt64();
+  row.tryReset();
+  return rows;
 }
 
 namespace {
@@ -153,9 +195,12 @@ std::optional<WallTime> SqliteHours::last_rollup() const {
   if (!schema_.rollups) {
     return std::nullopt;
   }
-  SQLite::Statement& row = prepared(sql::kLastRollup);
-  row.bind(1, std::int64_t{sql::kEndOfTime});
-  return found_moment(row);
+  if (!writing_ || !last_) {
+    SQLite::Statement& row = prepared(sql::kLastRollup);
+    row.bind(1, std::int64_t{sql::kEndOfTime});
+    last_ = found_moment(row);
+  }
+  return *last_;
 }
 
 std::optional<WallTime> SqliteHours::row_before(const std::string& source, WallTime ts) const {
@@ -220,6 +265,7 @@ void SqliteHours::set_mark(const char* name, WallTime value) {
 void SqliteHours::set_rolled_to(const RolledTo& rolled) {
   set_mark(sql::kHoursRolled, rolled.hours);
   set_mark(sql::kDaysRolled, rolled.days);
+  rolled_ = rolled;
 }
 
 std::optional<Rollup> SqliteHours::find(const std::string& source, WallTime hour) const {
@@ -235,6 +281,9 @@ std::optional<Rollup> SqliteHours::find(const std::string& source, WallTime hour
 }
 
 void SqliteHours::put(Span span, const Rollup& rollup) {
+  if (span == Span::hour) {
+    last_.reset();
+  }
   SQLite::Statement& row = prepared(sql::put_rollup(table_of(span)));
   const Tally& tally = rollup.tally;
   int index = 0;
@@ -308,6 +357,7 @@ double SqliteHours::our_share() const {
 }
 
 void SqliteHours::remove_rollups(WallTime end) {
+  last_.reset();
   for (const Span span : {Span::hour, Span::day}) {
     SQLite::Statement& row = prepared(sql::prune_rollups(table_of(span)));
     row.bind(1, to_ms(end));

@@ -35,6 +35,7 @@ class SqliteHours final : public WritableLedgerHours {
 
   // Only where the schema is complete.
   void set_rolled_to(const RolledTo& rolled) override;
+  void rows_before_changed() override;
   [[nodiscard]] std::optional<Rollup> find(const std::string& source, WallTime hour) const override;
   void put(Span span, const Rollup& rollup) override;
   std::int64_t remove_rows(WallTime end, std::int64_t most) override;
@@ -51,6 +52,25 @@ class SqliteHours final : public WritableLedgerHours {
   /// When the newest row was, also if only its hour's rollup is left.
   [[nodiscard]] std::optional<WallTime> newest() const;
 
+  /// Begins a writing transaction: what is known of the last one holds as long as nobody else has written.
+  /// `ended_well`: the last one was committed.
+  void begin(bool ended_well);
+
+  /// The rows of hours that are rolled: as long as the rest of this is the same, so is their number, but for what
+  /// others write into the past.
+  struct SettledRows {
+    WallTime until{};
+    std::optional<WallTime> oldest;
+    WallTime changes{};  ///< a count
+    std::int64_t rows = 0;
+
+    [[nodiscard]] bool same_as(const SettledRows& other) const {
+      return until == other.until && oldest == other.oldest && changes == other.changes;
+    }
+  };
+  [[nodiscard]] SettledRows settled_rows(const std::optional<SettledRows>& known) const;
+  [[nodiscard]] std::int64_t rows_from(WallTime moment) const;
+
   /// A prepared statement takes several KiB: forgets those that are not run with every append.
   void forget_rare_statements();
 
@@ -64,6 +84,10 @@ class SqliteHours final : public WritableLedgerHours {
 
   SQLite::Database& database_;
   const LedgerSchema schema_;
+  std::int64_t data_version_ = 0;
+  bool writing_ = false;  ///< what follows is kept for the next transaction
+  mutable std::optional<RolledTo> rolled_;
+  mutable std::optional<std::optional<WallTime>> last_;
   mutable std::map<std::string, std::unique_ptr<SQLite::Statement>> statements_;  ///< by their texts
 };
 

@@ -30,13 +30,17 @@ struct ReadSummary {
   std::optional<WallTime> first_to_leave;  ///< see SummaryBuilder
 };
 
-ReadSummary read_summary(SQLite::Database& database, const LedgerSchema& schema, WallTime since, Micros most_guess) {
+ReadSummary read_summary(LedgerConnection& connection, const LedgerSchema& schema, WallTime since, Micros most_guess,
+                         SummaryCache& summaries) {
   const WallTime end = from_ms(sql::kEndOfTime);
   SummaryBuilder builder;
-  visit_window(SqliteHours(database, schema), {since, end}, {since, end}, most_guess,
+  const SqliteHours hours(connection.database(), schema);
+  visit_window(hours, {since, end}, {since, end}, most_guess,
                {[&builder](const Sample& row, Micros guess) { builder.add(row, guess); },
                 [&builder](const Rollup& rollup) { builder.add(rollup); }});
-  return {{builder.sources(), count_samples(database)}, builder.first_to_leave()};
+  const auto settled = hours.settled_rows(summaries.find_rows(connection.path()));
+  summaries.keep_rows(connection.path(), settled);
+  return {{builder.sources(), settled.rows + hours.rows_from(settled.until)}, builder.first_to_leave()};
 }
 
 bool comes_after(const SampleCursor& cursor, const Sample& sample) {
@@ -310,7 +314,7 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since, Micros most_guess, S
   }
   auto read = read_ledger<ReadSummary>(
       Reading{place_, limit_, kept_}, [&](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.samples ? read_summary(connection.database(), schema, since, most_guess) : ReadSummary();
+        return schema.samples ? read_summary(connection, schema, since, most_guess, summaries) : ReadSummary();
       });
   if (!read) {
     return fail(read.error());

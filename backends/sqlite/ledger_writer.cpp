@@ -86,6 +86,7 @@ struct LedgerWriter::Parts {
   PreparedOnce prune_recoveries;
   SQLite::Statement newest_foreign;
   SqliteHours hours;
+  bool ended_well = false;           ///< the last transaction was committed
   std::optional<WallTime> share_of;  ///< the hour in which our share of a shared file was found to be within bounds
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
@@ -229,6 +230,7 @@ struct LedgerWriter::Parts {
         roll_hour_of(hours, *row, most_guess, Then::prune);
         cut_to = hour_of(*row) + kHour;
         rows += shared ? hours.remove_rows_of_ours(*cut_to, kMostOfHour) : hours.remove_rows(*cut_to, kMostOfHour);
+        hours.rows_before_changed();
       } else if (rollup && day_of(*rollup) < day_of(now)) {
         cut_to = day_of(*rollup) + kDay;
         hours.remove_rollups(*cut_to);
@@ -246,13 +248,16 @@ struct LedgerWriter::Parts {
     connection->start_clock();
     try {
       SQLite::Transaction transaction(connection->database(), SQLite::TransactionBehavior::IMMEDIATE);
+      hours.begin(std::exchange(ended_well, false));
       if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
         work();
         transaction.commit();
+        ended_well = true;
         return {};
       } else {
         auto result = work();
         transaction.commit();
+        ended_well = true;
         return result;
       }
     } catch (const std::exception& thrown) {

@@ -53,6 +53,12 @@ inline constexpr const char* kPruneRecoveries =
 
 inline constexpr const char* kCount = "SELECT count(*) FROM resource_samples";
 
+/// Bound: the moment.
+inline constexpr const char* kCountBefore = "SELECT count(*) FROM resource_samples WHERE ts < ?1";
+inline constexpr const char* kCountFrom = "SELECT count(*) FROM resource_samples WHERE ts >= ?1";
+/// Changes whenever another connection has changed the database.
+inline constexpr const char* kDataVersion = "PRAGMA data_version";
+
 /// Bound: end of time.
 inline constexpr const char* kNewest = "SELECT ts FROM resource_samples WHERE ts < ?1 ORDER BY ts DESC LIMIT 1";
 
@@ -171,6 +177,7 @@ inline constexpr const char* kLastRollup =
 /// How far the ledger is rolled. Bound: name, and value.
 inline constexpr const char* kMark = "SELECT value FROM fleetledger_marks WHERE name = ?1";
 inline constexpr const char* kSetNumber = "INSERT OR REPLACE INTO fleetledger_marks (name, value) VALUES (?1, ?2)";
+inline constexpr const char* kRowsBeforeChanged = "rows-before-changed";  // how often: see SqliteHours::settled_rows
 inline constexpr const char* kHoursRolled = "hours-rolled-to";
 inline constexpr const char* kDaysRolled = "days-rolled-to";
 

@@ -31,6 +31,20 @@ void SummaryCache::keep(const std::string& real_path, const LedgerRest& rest, Wa
   by_path_.emplace(real_path, std::prev(entries_.end()));
 }
 
+std::optional<SqliteHours::SettledRows> SummaryCache::find_rows(const std::string& real_path) {
+  const std::lock_guard lock(mutex_);
+  const auto found = rows_.find(real_path);
+  return found == rows_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void SummaryCache::keep_rows(const std::string& real_path, const SqliteHours::SettledRows& rows) {
+  const std::lock_guard lock(mutex_);
+  if (rows_.size() >= kMost) {
+    rows_.clear();
+  }
+  rows_[real_path] = rows;
+}
+
 void SummaryCache::erase(Entries::iterator entry) {
   const auto [begin, end] = by_path_.equal_range(entry->path);
   for (auto at = begin; at != end; ++at) {

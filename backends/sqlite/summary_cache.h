@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "backends/sqlite/ledger_hours.h"
 #include "backends/sqlite/ledger_place.h"
 #include "core/ledger_queries.h"
 #include "core/units.h"
@@ -30,6 +31,10 @@ class SummaryCache {
   void keep(const std::string& real_path, const LedgerRest& rest, WallTime since, std::optional<WallTime> oldest,
             const LedgerSummary& summary);
 
+  /// What was last counted of a ledger's rows.
+  [[nodiscard]] std::optional<SqliteHours::SettledRows> find_rows(const std::string& real_path);
+  void keep_rows(const std::string& real_path, const SqliteHours::SettledRows& rows);
+
  private:
   struct Entry {
     std::string path;
@@ -43,7 +48,8 @@ class SummaryCache {
   void erase(Entries::iterator entry);
 
   std::mutex mutex_;
-  Entries entries_;  ///< kept first at the front
+  std::map<std::string, SqliteHours::SettledRows> rows_;  ///< by path; at most kMost
+  Entries entries_;                                       ///< kept first at the front
   std::multimap<std::string, Entries::iterator, std::less<>> by_path_;
 };
 

@@ -239,7 +239,7 @@ TEST_CASE("a ledger that holds more than it may loses its oldest hours, which ar
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::central);
   const auto store = host.store();
-  constexpr Bytes kMost{300 << 10};
+  constexpr Bytes kMost{250 << 10};
   bool cut = false;
   std::int64_t rows = 0;
   for (int minute = 0; minute < 1500; ++minute) {
