@@ -70,7 +70,11 @@ struct Collector::State : std::enable_shared_from_this<State> {
         totals(the_options.metrics_sessions),
         schedule(the_options.interval ? parts.clock.monotonic() : MonotonicTime{}),
         meter(the_options.scope),
-        heaps(parts.ask_heap, parts.runtime, parts.clock) {}
+        heaps(parts.ask_heap, parts.runtime, parts.clock) {
+    if (parts.events && parts.ledgers != nullptr) {
+      feed.emplace(*parts.events, ways_of_events(), parts.runtime, parts.clock, geteuid());
+    }
+  }
 
   CollectorParts parts;
   CollectorOptions options;
@@ -78,6 +82,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   Schedule schedule;
   Meter meter;
   Heaps heaps;
+  std::optional<EventFeed> feed;
   std::map<std::string, ProcessKey> servers;  ///< at the last look, by agent id
   RootResolver resolver{geteuid()};
   Declarations declarations{geteuid()};
@@ -133,7 +138,9 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void read_environments();
   std::vector<std::string> take_due();
   void append(const ResolvedRoots& resolved, WallTime wall);
-  void hand_over(const Agent& agent, AgentTick tick);
+  void hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written = {});
+  [[nodiscard]] EventFeed::Ways ways_of_events();
+  void check_events(bool all);
   void take_snapshot(const ResolvedRoots& resolved);
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
@@ -206,12 +213,13 @@ void Collector::State::read_files(Depth depth, std::function<void()> then) {
   if (depth == Depth::folders) {
     folders_listed = parts.clock.monotonic();
   }
-  parts.read_fleet(depth, [self = shared_from_this(), then = std::move(then)](std::shared_ptr<const Fleet> now) {
+  parts.read_fleet(depth, [self = shared_from_this(), depth, then = std::move(then)](std::shared_ptr<const Fleet> now) {
     self->reading_files = false;
     if (self->closed) {
       return;
     }
     self->adopt(std::move(now));
+    self->check_events(depth == Depth::folders);
     then();
     if (const auto again = std::exchange(self->read_again, std::nullopt)) {
       self->reread_files(*again);
@@ -249,6 +257,9 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
     }
   }
   fleet = std::move(now);
+  if (feed) {
+    feed->adopt(*fleet);
+  }
   for (const auto& forgotten : totals.adopt(*fleet, moment)) {
     if (parts.ledgers != nullptr) {
       parts.ledgers->forget(forgotten);
@@ -436,7 +447,7 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
         tick.most_bytes = agent.settings.max_ledger_size;
         tick.prune_rollups_before = wall - agent.settings.rollup_retention;
         prune_events(tick, agent.settings, wall);
-        hand_over(agent, std::move(tick));
+        hand_over(ledger_of(agent), std::move(tick));
       }
     }
     said.status = status_of(agent);
@@ -450,10 +461,27 @@ void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
 }
 
 /// The one way to the ledgers: what goes through here is counted.
-void Collector::State::hand_over(const Agent& agent, AgentTick tick) {
+void Collector::State::hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written) {
   counters.rows += tick.samples.size();
-  totals.add(agent.identity, tick.events);
-  parts.ledgers->append(ledger_of(agent), std::move(tick));
+  parts.ledgers->append(ledger, std::move(tick), std::move(written));
+}
+
+/// The feed is closed before this goes.
+EventFeed::Ways Collector::State::ways_of_events() {
+  return {
+      .hand_over = [this](const LedgerKey& ledger, AgentTick tick,
+                          auto written) { hand_over(ledger, std::move(tick), std::move(written)); },
+      .recorded = [this](const AgentIdentity& agent, const auto& events) { totals.add(agent, events); },
+      .skipped = [this](const AgentIdentity& agent, const SkippedLines& lines) { totals.add_skipped(agent, lines); }};
+}
+
+void Collector::State::check_events(bool all) {
+  if (feed) {
+    feed->check(all, [this](const std::string& id) {
+      const auto* health = parts.ledgers->health(id);
+      return health != nullptr && health->standing ? health->standing->place : std::string();
+    });
+  }
 }
 
 void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
@@ -533,6 +561,7 @@ Collector::Collector(CollectorParts parts, CollectorOptions options)
 Collector::~Collector() {
   state_->closed = true;
   state_->heaps.ask({});  // those that wait for their turn
+  stop_events();
 }
 
 void Collector::tick() { state_->tick(); }
@@ -547,7 +576,25 @@ void Collector::set_options(const CollectorOptions& options) {
 }
 
 bool Collector::ticking() const { return state_->running != nullptr; }
-bool Collector::reading() const { return state_->reading_files || state_->reading_environments; }
+void Collector::log_changed(const std::string& folder) {
+  if (state_->feed) {
+    state_->feed->log_changed(folder);
+  }
+}
+
+void Collector::stop_events() {
+  if (state_->feed) {
+    state_->feed->close();
+  }
+}
+
+std::string Collector::events_problem(const std::string& agent_id) const {
+  return state_->feed ? state_->feed->problem(agent_id) : std::string();
+}
+
+bool Collector::reading() const {
+  return state_->reading_files || state_->reading_environments || (state_->feed && state_->feed->reading());
+}
 const std::shared_ptr<const Fleet>& Collector::fleet() const { return state_->fleet; }
 const Meter& Collector::meter() const { return state_->meter; }
 const Declarations& Collector::declarations() const { return state_->declarations; }

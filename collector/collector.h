@@ -13,6 +13,7 @@
 #include "collector/discovery/declarations.h"
 #include "collector/discovery/discovery.h"
 #include "collector/discovery/roots.h"
+#include "collector/events/event_feed.h"
 #include "collector/explanation.h"
 #include "collector/fleet_counters.h"
 #include "collector/heaps.h"
@@ -41,6 +42,8 @@ struct CollectorParts {
   Runtime runtime;
   /// Asks an agent's server, in the pool; empty: none is asked.
   Heaps::Ask ask_heap;
+  /// Where rate-limit events are read, to be written to `ledgers`; nothing: none are.
+  std::optional<EventSources> events = std::nullopt;
   /// Called before and after every tick; either may be empty.
   std::function<void()> begun;
   std::function<void(const TickReport&)> published;
@@ -69,13 +72,18 @@ class Collector {
   /// Reads the agents' files outside a tick; if a session began that was not there, looks at once.
   void reread_files(Depth depth);
 
+  /// The log of sentinels in this folder has changed: what is new in it is read soon.
+  void log_changed(const std::string& folder);
+  /// No more events are read: before the ledgers' last writes.
+  void stop_events();
+
   /// When the next tick is to begin; nothing while no agent is metered.
   [[nodiscard]] std::optional<MonotonicTime> next_deadline() const;
 
   void set_options(const CollectorOptions& options);
 
   [[nodiscard]] bool ticking() const;
-  /// Whether files or environments are being read in the pool.
+  /// Whether files, environments or events are being read in the pool.
   [[nodiscard]] bool reading() const;
   [[nodiscard]] const std::shared_ptr<const Fleet>& fleet() const;
   [[nodiscard]] const Meter& meter() const;
@@ -84,6 +92,8 @@ class Collector {
   [[nodiscard]] const FleetCounters& fleet_counters() const;
   [[nodiscard]] const SelfUsage& self_usage() const;  ///< at the end of the last tick
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
+  /// Why an agent's rate-limit events cannot be read; empty: they can.
+  [[nodiscard]] std::string events_problem(const std::string& agent_id) const;
   [[nodiscard]] const TickReport& last_report() const;
   /// Why a process was charged where it was at the last good look; nothing if it was not there.
   [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;

@@ -73,7 +73,7 @@ class Daemon {
   void on_published(const TickReport& report);
   void arm();
   void on_timer();
-  void on_folder_changed(const std::string& folder);
+  void on_folder_changed(const WatchedFolder& folder);
   void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then);
   void on_signal(int number);
   void reload();
@@ -134,27 +134,32 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                   "ledger_too_large", ledger.agent.id,
                   cut_to ? "storage.max_size is reached: what was older than " + hour_text(*cut_to) + " went" : "");
             }),
-      collector_({
-                     .processes = *sources_.processes,
-                     .panes = *sources_.panes,
-                     .environments = make_environment_source(geteuid()),
-                     .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
-                     .ledgers = options_.record ? &lane_ : nullptr,
-                     .clock = clock_,
-                     .runtime = runtime_.runtime(),
-                     .ask_heap = ask_heap,
-                     .begun =
-                         [this] {
-                           if (service_) {
-                             service_->tick_begins();
-                           }
-                         },
-                     .published = [this](const TickReport& report) { on_published(report); },
-                 },
-                 {.scope = options_.config.sampling.scope,
-                  .interval = options_.interval,
-                  .heap = options_.config.sampling.heap,
-                  .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}),
+      collector_(
+          {
+              .processes = *sources_.processes,
+              .panes = *sources_.panes,
+              .environments = make_environment_source(geteuid()),
+              .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
+              .ledgers = options_.record ? &lane_ : nullptr,
+              .clock = clock_,
+              .runtime = runtime_.runtime(),
+              .ask_heap = ask_heap,
+              .events = EventSources{store, read_sentinel_log,
+                                     [this](const std::string& folder) {
+                                       return watcher_ && watcher_->is_watching({folder, WatchedFolder::Holds::logs});
+                                     }},
+              .begun =
+                  [this] {
+                    if (service_) {
+                      service_->tick_begins();
+                    }
+                  },
+              .published = [this](const TickReport& report) { on_published(report); },
+          },
+          {.scope = options_.config.sampling.scope,
+           .interval = options_.interval,
+           .heap = options_.config.sampling.heap,
+           .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}),
       started_config_(options_.config) {}
 
 MetricsView Daemon::metrics() const {
@@ -204,7 +209,7 @@ Result<void> Daemon::start() {
   if (auto fed = feed_watchdog(); !fed) {
     return fed;
   }
-  watcher_ = std::make_unique<Watcher>(loop_, [this](const std::string& folder) { on_folder_changed(folder); });
+  watcher_ = std::make_unique<Watcher>(loop_, [this](const WatchedFolder& folder) { on_folder_changed(folder); });
   files_checked_ = clock_.monotonic();
   collector_.tick();
   return {};
@@ -350,10 +355,13 @@ void Daemon::on_timer() {
   arm();
 }
 
-void Daemon::on_folder_changed(const std::string& folder) {
+void Daemon::on_folder_changed(const WatchedFolder& folder) {
+  if (folder.holds == WatchedFolder::Holds::logs) {
+    return collector_.log_changed(folder.path);
+  }
   const bool pending = !changed_folders_.empty();
-  if (std::find(changed_folders_.begin(), changed_folders_.end(), folder) == changed_folders_.end()) {
-    changed_folders_.push_back(folder);
+  if (std::find(changed_folders_.begin(), changed_folders_.end(), folder.path) == changed_folders_.end()) {
+    changed_folders_.push_back(folder.path);
   }
   if (pending) {
     return;
@@ -414,6 +422,7 @@ void Daemon::stop() {
   }
   stopping_ = true;
   options_.manager.stopping();
+  collector_.stop_events();
   uv_timer_stop(timer_.get());
   watcher_.reset();
   if (service_) {

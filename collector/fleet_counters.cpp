@@ -96,4 +96,11 @@ void FleetCounters::add(const AgentIdentity& agent, const std::vector<RateLimitE
   }
 }
 
+void FleetCounters::add_skipped(const AgentIdentity& agent, const SkippedLines& skipped) {
+  auto& counted = agents_[agent.id].skipped;
+  for (std::size_t why = 0; why < skipped.size(); ++why) {
+    counted[why] += skipped[why];
+  }
+}
+
 }  // namespace fleetledger

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "collector/discovery/discovery.h"
+#include "collector/events/sentinel_log.h"
 #include "collector/snapshot.h"
 #include "core/sample.h"
 #include "core/units.h"
@@ -31,6 +32,7 @@ struct AgentCounters {
   AgentIdentity identity;  ///< as it was last
   std::array<Usage, kRoles> cpu;
   std::array<std::uint64_t, kEventKinds.size()> events{};
+  SkippedLines skipped{};                     ///< of its sentinels' log
   bool metered = false;                       ///< now
   std::optional<MonotonicTime> metered_last;  ///< when that ended; nothing while it is metered, or if it never was
   std::optional<MonotonicTime> gone_since;    ///< nothing while it is in the fleet
@@ -75,6 +77,7 @@ class FleetCounters {
   /// After each look.
   void add(const Snapshot& snapshot, MonotonicTime now);
   void add(const AgentIdentity& agent, const std::vector<RateLimitEvent>& events);
+  void add_skipped(const AgentIdentity& agent, const SkippedLines& skipped);
 
   [[nodiscard]] const std::map<std::string, AgentCounters>& agents() const { return agents_; }  ///< by id
   [[nodiscard]] const HostCounters& host() const { return host_; }

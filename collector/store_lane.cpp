@@ -6,12 +6,27 @@
 
 namespace fleetledger {
 
+namespace {
+
+struct Queued {
+  AgentTick tick;
+  StoreLane::Written written;
+
+  void tell(const LedgerStanding* standing) const {
+    if (written) {
+      written(standing);
+    }
+  }
+};
+
+}  // namespace
+
 struct StoreLane::Agent {
   /// What its job under way takes.
   enum class Slot { none, quick, slow, hanging };
 
   LedgerKey ledger;
-  std::deque<AgentTick> queue;
+  std::deque<Queued> queue;
   Health health;
   Micros retry = kFirstRetry;
   MonotonicTime started{};
@@ -56,10 +71,10 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   [[nodiscard]] std::size_t late() { return jobs[Agent::Slot::slow] + jobs[Agent::Slot::hanging]; }
   void run_append(Agent& agent);
   void run_release(Agent& agent);
-  void finish_append(Agent& agent, AgentTick tick, Result<LedgerStanding> result, Micros took);
+  void finish_append(Agent& agent, Queued queued, Result<LedgerStanding> result, Micros took);
   void begin(Agent& agent);
   void end(Agent& agent);
-  void fail_append(Agent& agent, AgentTick tick, Error error);
+  void fail_append(Agent& agent, Queued queued, Error error);
   void drop_oldest(Agent& agent);
   [[nodiscard]] bool idle() const;
 };
@@ -168,7 +183,7 @@ bool StoreLane::State::notice_overdue(Agent& agent) {
 void StoreLane::State::run_append(Agent& agent) {
   struct Job {
     LedgerKey ledger;
-    AgentTick tick;
+    Queued queued;
     Result<LedgerStanding> result;
     Micros took{};
   };
@@ -177,12 +192,12 @@ void StoreLane::State::run_append(Agent& agent) {
   begin(agent);
   const auto work = [job, self = shared_from_this()] {
     const auto started = self->clock.monotonic();
-    job->result = self->store.append(job->ledger, job->tick);
+    job->result = self->store.append(job->ledger, job->queued.tick);
     job->took = self->clock.monotonic() - started;
   };
   runtime.in_pool(work, [job, self = shared_from_this()] {
     if (!self->closed) {
-      self->finish_append(self->agents.at(job->ledger.agent.id), std::move(job->tick), std::move(job->result),
+      self->finish_append(self->agents.at(job->ledger.agent.id), std::move(job->queued), std::move(job->result),
                           job->took);
     }
   });
@@ -211,20 +226,21 @@ void StoreLane::State::run_release(Agent& agent) {
   });
 }
 
-void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<LedgerStanding> result, Micros took) {
+void StoreLane::State::finish_append(Agent& agent, Queued queued, Result<LedgerStanding> result, Micros took) {
   end(agent);
   agent.slow = took >= kSlow;
   if (result) {
     if (!result->yielding) {
       ++agent.health.written;
-      agent.health.rows += tick.samples.size();
+      agent.health.rows += queued.tick.samples.size();
     }
     agent.health.standing = std::move(*result);
     agent.health.error.reset();
     agent.health.failing_since.reset();
     agent.retry = kFirstRetry;
+    queued.tell(&*agent.health.standing);
   } else {
-    fail_append(agent, std::move(tick), std::move(result).error());
+    fail_append(agent, std::move(queued), std::move(result).error());
   }
   const LedgerKey ledger = agent.ledger;
   const Health health = agent.health;
@@ -233,14 +249,14 @@ void StoreLane::State::finish_append(Agent& agent, AgentTick tick, Result<Ledger
   pump();
 }
 
-void StoreLane::State::fail_append(Agent& agent, AgentTick tick, Error error) {
+void StoreLane::State::fail_append(Agent& agent, Queued queued, Error error) {
   ++errors;
   ++agent.health.errors;
   agent.health.error = std::move(error);
   if (!agent.health.failing_since) {
     agent.health.failing_since = clock.wall();
   }
-  agent.queue.push_front(std::move(tick));
+  agent.queue.push_front(std::move(queued));
   const bool last_try = draining || agent.released;
   if (last_try || agent.queue.size() > kQueueLength) {
     drop_oldest(agent);
@@ -262,9 +278,11 @@ void StoreLane::State::fail_append(Agent& agent, AgentTick tick, Error error) {
 }
 
 void StoreLane::State::drop_oldest(Agent& agent) {
+  const Queued oldest = std::move(agent.queue.front());
   agent.queue.pop_front();
   ++agent.health.dropped;
   ++dropped;
+  oldest.tell(nullptr);
 }
 
 bool StoreLane::State::idle() const {
@@ -278,14 +296,14 @@ StoreLane::StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Re
 
 StoreLane::~StoreLane() { state_->closed = true; }
 
-void StoreLane::append(const LedgerKey& ledger, AgentTick tick) {
+void StoreLane::append(const LedgerKey& ledger, AgentTick tick, Written written) {
   auto& agent = state_->agents[ledger.agent.id];
   if (auto before = state_->released.extract(ledger.agent.id)) {
     agent.health = std::move(before.mapped());
   }
   agent.ledger = ledger;
   agent.released = false;
-  agent.queue.push_back(std::move(tick));
+  agent.queue.push_back({std::move(tick), std::move(written)});
   if (agent.queue.size() > kQueueLength) {
     state_->drop_oldest(agent);
   }

@@ -42,6 +42,10 @@ class StoreLane {
   };
   using Report = std::function<void(const LedgerKey&, const Health&)>;
 
+  /// Told once of what was appended: how its ledger stood when it was written, or nullptr: it was dropped. May not
+  /// append by itself.
+  using Written = std::function<void(const LedgerStanding*)>;
+
   /// `report` is called after each attempt, when one hangs, and when an agent has been let go. The store must outlive
   /// every job, this object need not.
   StoreLane(LedgerStore& store, Runtime runtime, const Clock& clock, Report report);
@@ -49,7 +53,7 @@ class StoreLane {
   StoreLane(const StoreLane&) = delete;
   StoreLane& operator=(const StoreLane&) = delete;
 
-  void append(const LedgerKey& ledger, AgentTick tick);
+  void append(const LedgerKey& ledger, AgentTick tick, Written written = {});
 
   /// An agent is gone: what is queued for it is still written, then its handles are let go; of its health the counts
   /// are kept until forget().

@@ -6,6 +6,8 @@
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
 
 namespace fleetledger {
 namespace {
@@ -50,6 +52,27 @@ void mend_half_pairs(std::string& text) {
   }
 }
 
+/// Gives up where values are nested deeper than anybody means: writing costs stack for each level.
+class ShallowWriter : public rapidjson::Writer<rapidjson::StringBuffer> {
+ public:
+  using Writer::Writer;
+  bool StartObject() { return ++depth_ <= kDeepest && Writer::StartObject(); }
+  bool StartArray() { return ++depth_ <= kDeepest && Writer::StartArray(); }
+  bool EndObject(rapidjson::SizeType count = 0) { return --depth_, Writer::EndObject(count); }
+  bool EndArray(rapidjson::SizeType count = 0) { return --depth_, Writer::EndArray(count); }
+
+ private:
+  static constexpr int kDeepest = 32;
+  int depth_ = 0;
+};
+
+/// The characters that fit into `most` bytes.
+std::string cut(std::string_view whole, std::size_t most) {
+  if (whole.size() <= most) return std::string(whole);
+  while (most > 0 && (static_cast<unsigned char>(whole[most]) & 0xC0U) == 0x80U) --most;
+  return std::string(whole.substr(0, most));
+}
+
 }  // namespace
 
 bool JsonValue::is_null() const { return present() && as_value(value_).IsNull(); }
@@ -82,11 +105,14 @@ std::optional<std::string_view> JsonValue::text() const {
   return text_of(as_value(value_));
 }
 
-std::string JsonValue::short_text(std::size_t most) const {
-  std::string_view whole = text().value_or("");
-  if (whole.size() <= most) return std::string(whole);
-  while (most > 0 && (static_cast<unsigned char>(whole[most]) & 0xC0U) == 0x80U) --most;
-  return std::string(whole.substr(0, most));
+std::string JsonValue::short_text(std::size_t most) const { return cut(text().value_or(""), most); }
+
+std::string JsonValue::json(std::size_t most) const {
+  if (!present()) return {};
+  rapidjson::StringBuffer buffer;
+  ShallowWriter writer(buffer);
+  if (!as_value(value_).Accept(writer)) return {};
+  return cut({buffer.GetString(), buffer.GetSize()}, most);
 }
 
 JsonValue JsonValue::member(std::string_view name) const {

@@ -32,6 +32,9 @@ class JsonValue {
   /// The text, of a longer one the characters that fit into `most` bytes; empty if it is no text.
   [[nodiscard]] std::string short_text(std::size_t most) const;
 
+  /// The value as JSON without spaces, cut to `most` bytes likewise; empty if it is none, or nested deeper than 32.
+  [[nodiscard]] std::string json(std::size_t most) const;
+
   /// Of several members of one name the last, as JavaScript does it.
   [[nodiscard]] JsonValue member(std::string_view name) const;
   /// How many members have this name.

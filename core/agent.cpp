@@ -3,18 +3,10 @@
 #include <array>
 #include <cstdint>
 
+#include "core/fnv.h"
+
 namespace fleetledger {
 namespace {
-
-/// FNV-1a, 64 bit: http://www.isthe.com/chongo/tech/comp/fnv/
-std::uint64_t fnv1a(std::string_view bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char byte : bytes) {
-    hash ^= static_cast<std::uint8_t>(byte);
-    hash *= 0x100000001b3ULL;
-  }
-  return hash;
-}
 
 bool url_safe(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';

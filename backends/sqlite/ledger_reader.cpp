@@ -19,6 +19,7 @@
 #include "backends/sqlite/statements.h"
 #include "backends/summary_builder.h"
 #include "backends/trend_builder.h"
+#include "core/fnv.h"
 
 namespace fleetledger {
 namespace {
@@ -174,15 +175,7 @@ ReadMarks read_all_marks(SQLite::Database& database) {
 }
 
 /// Of the last row that was read; another one in its place, and the rows were numbered anew.
-std::uint64_t fingerprint_of(const std::string& id) {
-  constexpr std::uint64_t kBasis = 14'695'981'039'346'656'037U;  // FNV-1a 64
-  constexpr std::uint64_t kPrime = 1'099'511'628'211U;
-  std::uint64_t hash = kBasis;
-  for (const char byte : id) {
-    hash = (hash ^ static_cast<unsigned char>(byte)) * kPrime;
-  }
-  return hash;
-}
+std::uint64_t fingerprint_of(const std::string& id) { return fnv1a(id); }
 
 EventsElsewhere read_events_after(SQLite::Database& database, const std::optional<ReadMark>& after) {
   constexpr std::int64_t kAtOnce = 1000;

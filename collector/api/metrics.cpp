@@ -159,6 +159,19 @@ std::vector<Metric> make_table() {
            }
          }
        }},
+      {"fleetledger_agent_event_lines_skipped_total",
+       Type::Counter,
+       {"agent", "reason"},
+       "Lines of the agent's sentinel log that could not be understood: unknown_kind (of a rate limit, but nothing "
+       "that "
+       "is known), not_json, wrong_type, bad_time, future, too_long.",
+       [](View view, Out out) {
+         for (const auto& agent : view.agents) {
+           for (auto why = static_cast<std::size_t>(SkippedLine::unknown_kind); why < kSkippedLines.size(); ++why) {
+             out.add({agent.counted.identity.id, kSkippedLines[why]}, agent.counted.skipped[why]);
+           }
+         }
+       }},
       {"fleetledger_agent_state",
        Type::Gauge,
        {"agent", "state"},

@@ -16,6 +16,7 @@
 #include "collector/discovery/tmux_name.h"
 #include "config/agent_config.h"
 #include "config/registry.h"
+#include "config/sentinel_line.h"
 #include "config/values.h"
 
 namespace fleetledger {
@@ -286,7 +287,7 @@ class Discovery::Impl {
     auto fleet = std::make_shared<Fleet>();
     std::set<WatchedFolder> folders;
     for (const HomeRegistry& registry : registries_) {
-      folders.insert({registry.home() + "/.instar", false});
+      folders.insert({registry.home() + "/.instar", WatchedFolder::Holds::settings});
       append(fleet->remarks, registry.remarks());
     }
     std::vector<const Known*> included;
@@ -298,8 +299,9 @@ class Discovery::Impl {
     for (const Known* agent : included) {
       fleet->agents.push_back(describe(*agent));
       fleet->access.push_back(access_of(*agent));
-      folders.insert({agent->identity.path + "/.instar", false});
-      if (agent->metered()) folders.insert({sessions_path(agent->identity), true});
+      folders.insert({agent->identity.path + "/.instar", WatchedFolder::Holds::settings});
+      if (agent->metered()) folders.insert({sessions_path(agent->identity), WatchedFolder::Holds::sessions});
+      if (agent->decision.gate.ledger) folders.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
     }
     fleet->folders.assign(folders.begin(), folders.end());
     append(fleet->remarks, home_remarks_);
@@ -356,6 +358,8 @@ class Discovery::Impl {
   std::vector<std::string> decide_remarks_;
   std::shared_ptr<const Fleet> fleet_;
 };
+
+std::string logs_folder(const AgentIdentity& agent) { return agent.path + '/' + std::string(kLogsFolder); }
 
 Discovery::Discovery(DiscoveryOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Discovery::~Discovery() = default;

@@ -23,10 +23,15 @@ struct AgentAccess {
   friend bool operator==(const AgentAccess&, const AgentAccess&) = default;
 };
 
-/// A folder whose changes matter. Session folders may not exist yet.
+/// A folder whose changes matter. It may not exist yet.
 struct WatchedFolder {
+  enum class Holds {
+    settings,  ///< a registry or a config
+    sessions,  ///< session files
+    logs,      ///< a log of sentinels: told apart from the others, since discovery does not read it
+  };
   std::string path;
-  bool sessions = false;  ///< a session folder; otherwise one with a registry or a config
+  Holds holds = Holds::settings;
 
   friend auto operator<=>(const WatchedFolder&, const WatchedFolder&) = default;
 };
@@ -39,6 +44,9 @@ struct Fleet {
   std::vector<std::string> remarks;    ///< about homes, registries and our own lists: what was skipped, and why
   std::uint64_t version = 0;           ///< another one whenever anything above differs
 };
+
+/// Where an agent's sentinels write their log.
+[[nodiscard]] std::string logs_folder(const AgentIdentity& agent);
 
 struct DiscoveryOptions {
   DiscoveryConfig config;

@@ -148,7 +148,7 @@ Result<std::optional<FileIdentity>> Folder::stat(const std::string& name) const 
   return system_failure(errno);
 }
 
-Result<std::optional<FileText>> Folder::read(const std::string& name, const FileLimits& limits) const {
+Result<std::optional<OpenFile>> Folder::open_file(const std::string& name, const FileLimits& limits) const {
   // Looked at before it is opened: to open a device can have effects. O_NONBLOCK for what takes its place meanwhile.
   struct stat status {};
   if (::fstatat(descriptor_, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -158,32 +158,55 @@ Result<std::optional<FileText>> Folder::read(const std::string& name, const File
   if (S_ISLNK(status.st_mode)) return refuse("it is a link");
   if (auto why = objection(status, limits); !why.empty()) return refuse(std::move(why));
 
-  const Descriptor file(::openat(descriptor_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  Descriptor file(::openat(descriptor_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (file.get() < 0) {
     if (errno == ENOENT) return std::nullopt;
     return system_failure(errno);
   }
   if (::fstat(file.get(), &status) != 0) return system_failure(errno);
   if (auto why = objection(status, limits); !why.empty()) return refuse(std::move(why));
+  return std::optional(OpenFile(file.release(), identity_of(status)));
+}
 
-  // One byte more than its size, so that a file that grew meanwhile is noticed and not taken for whole.
-  FileText result{std::string(static_cast<std::size_t>(status.st_size) + 1, '\0'), identity_of(status)};
+OpenFile::~OpenFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+OpenFile::OpenFile(OpenFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), identity_(other.identity_) {}
+
+Result<std::size_t> OpenFile::read_at(std::uint64_t offset, std::span<char> into) const {
   std::size_t length = 0;
-  while (length < result.text.size()) {
-    const ssize_t got = ::read(file.get(), result.text.data() + length, result.text.size() - length);
+  while (length < into.size()) {
+    const ssize_t got =
+        ::pread(descriptor_, into.data() + length, into.size() - length, static_cast<off_t>(offset + length));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_failure(errno);
     if (got == 0) break;
     length += static_cast<std::size_t>(got);
   }
-  if (length > static_cast<std::size_t>(status.st_size)) {
-    return fail("it was written to while it was read", Error::Kind::busy);
-  }
-  result.text.resize(length);
+  return length;
+}
+
+Result<std::optional<FileText>> Folder::read(const std::string& name, const FileLimits& limits) const {
+  const auto file = open_file(name, limits);
+  if (!file) return fail(file.error());
+  if (!*file) return std::nullopt;
+  // One byte more than its size, so that a file that grew meanwhile is noticed and not taken for whole.
+  const auto size = static_cast<std::size_t>((*file)->identity().size);
+  FileText result{std::string(size + 1, '\0'), (*file)->identity()};
+  const auto length = (*file)->read_at(0, result.text);
+  if (!length) return fail(length.error());
+  if (*length > size) return fail("it was written to while it was read", Error::Kind::busy);
+  result.text.resize(*length);
   return std::optional(std::move(result));
 }
 
 Result<Folder::Listing> Folder::list(std::string_view ending, std::size_t most) const {
+  return list([ending](std::string_view name) { return name.ends_with(ending); }, most);
+}
+
+Result<Folder::Listing> Folder::list(const std::function<bool(std::string_view)>& wanted, std::size_t most) const {
   Descriptor file(::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (file.get() < 0) return system_failure(errno);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(file.get()), ::closedir);
@@ -199,7 +222,7 @@ Result<Folder::Listing> Folder::list(std::string_view ending, std::size_t most) 
       return listing;
     }
     const std::string_view name = entry->d_name;
-    if (!name.ends_with(ending)) continue;
+    if (!wanted(name)) continue;
     if (listing.names.size() == most) {
       listing.cut = true;
       return listing;

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +42,28 @@ struct FileLimits {
   Uid user = 0;          ///< it must belong to this user or to root
 };
 
+/// An open regular file, read piece by piece.
+class OpenFile {
+ public:
+  ~OpenFile();
+  OpenFile(OpenFile&& other) noexcept;
+  OpenFile& operator=(OpenFile&& other) = delete;
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  /// As it was when it was opened.
+  [[nodiscard]] const FileIdentity& identity() const { return identity_; }
+  /// How many bytes it has there, as many as fit into `into`; 0 at its end.
+  [[nodiscard]] Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) const;
+
+ private:
+  friend class Folder;
+  OpenFile(int descriptor, const FileIdentity& identity) : descriptor_(descriptor), identity_(identity) {}
+
+  int descriptor_ = -1;
+  FileIdentity identity_;
+};
+
 /// An open folder. Errors say why, without the name of what was asked for: Error::Kind::busy if it may work at the next
 /// try (no descriptors left, an I/O error), unavailable if it is refused as it is (a link, a FIFO, somebody else's, too
 /// long, no permission).
@@ -60,6 +84,8 @@ class Folder {
   [[nodiscard]] Result<FileIdentity> stat() const;
   /// Identity of whatever has this name (a link is not followed); nothing if there is nothing.
   [[nodiscard]] Result<std::optional<FileIdentity>> stat(const std::string& name) const;
+  /// Opens a file, of any length up to the limit; nothing if there is none.
+  [[nodiscard]] Result<std::optional<OpenFile>> open_file(const std::string& name, const FileLimits& limits) const;
   /// The whole file; nothing if there is none.
   [[nodiscard]] Result<std::optional<FileText>> read(const std::string& name, const FileLimits& limits) const;
 
@@ -69,6 +95,7 @@ class Folder {
   };
   /// Names that end in `ending`, at most `most` of them, in no order.
   [[nodiscard]] Result<Listing> list(std::string_view ending, std::size_t most) const;
+  [[nodiscard]] Result<Listing> list(const std::function<bool(std::string_view name)>& wanted, std::size_t most) const;
 
  private:
   explicit Folder(int descriptor) : descriptor_(descriptor) {}

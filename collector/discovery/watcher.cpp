@@ -9,6 +9,7 @@
 
 #include "collector/discovery/places.h"
 #include "collector/loop/handle.h"
+#include "config/sentinel_line.h"
 
 namespace fleetledger {
 namespace {
@@ -16,7 +17,14 @@ namespace {
 constexpr std::array<std::string_view, 3> kFiles{"registry.json", "port-registry.json", "config.json"};
 
 bool matters(const WatchedFolder& folder, std::string_view file) {
-  if (folder.sessions) return file.ends_with(".json");
+  switch (folder.holds) {
+    case WatchedFolder::Holds::sessions:
+      return file.ends_with(".json");
+    case WatchedFolder::Holds::logs:
+      return file.starts_with(kSentinelLogStem);
+    case WatchedFolder::Holds::settings:
+      break;
+  }
   return std::find(kFiles.begin(), kFiles.end(), file) != kFiles.end();
 }
 
@@ -28,7 +36,7 @@ class Watcher::Impl {
 
   void watch(const std::vector<WatchedFolder>& folders) {
     std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
-    std::vector<std::string> started;
+    std::vector<WatchedFolder> started;
     remark_.reset();
     for (const WatchedFolder& folder : folders) {
       if (kept.size() == most_) {
@@ -40,7 +48,7 @@ class Watcher::Impl {
       } else if (!remark_) {
         if (auto watch = start(folder)) {
           kept.emplace(folder, std::move(watch));
-          started.push_back(folder.path);
+          started.push_back(folder);
         }
       }
     }
@@ -48,6 +56,10 @@ class Watcher::Impl {
     for (const auto& folder : started) changed_(folder);
   }
 
+  [[nodiscard]] bool is_watching(const WatchedFolder& folder) const {
+    const auto known = watches_.find(folder);
+    return known != watches_.end() && !known->second->lost;
+  }
   [[nodiscard]] std::size_t watching() const {
     return static_cast<std::size_t>(
         std::count_if(watches_.begin(), watches_.end(), [](const auto& watch) { return !watch.second->lost; }));
@@ -95,7 +107,7 @@ class Watcher::Impl {
       return;
     }
     // A copy: the callee may call watch().
-    const std::string folder = watch.folder.path;
+    const WatchedFolder folder = watch.folder;
     changed_(folder);
   }
 
@@ -111,6 +123,7 @@ Watcher::Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders)
 Watcher::~Watcher() = default;
 
 void Watcher::watch(const std::vector<WatchedFolder>& folders) { impl_->watch(folders); }
+bool Watcher::is_watching(const WatchedFolder& folder) const { return impl_->is_watching(folder); }
 std::size_t Watcher::watching() const { return impl_->watching(); }
 const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }
 

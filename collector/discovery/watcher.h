@@ -13,14 +13,14 @@ struct uv_loop_s;
 
 namespace fleetledger {
 
-/// Tells at once when a registry, a config or a session file changes. Only a hint: what it misses (no more watches to
-/// be had, a folder on a network) is found at the next tick, or at the next Depth::folders.
-/// All on the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
+/// Tells at once when a registry, a config, a session file or a log of sentinels changes. Only a hint: what it misses
+/// (no more watches to be had, a folder on a network) is found at the next tick, or at the next Depth::folders. All on
+/// the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
 class Watcher {
  public:
-  /// Called with the path of the folder, as it was handed in; often several times for one change. Also for each folder
-  /// that watch() begins to watch, before it returns: what changed since the folder was read is told by nobody else.
-  using Changed = std::function<void(const std::string& folder)>;
+  /// Called with the folder, as it was handed in; often several times for one change. Also for each folder that watch()
+  /// begins to watch, before it returns: what changed since the folder was read is told by nobody else.
+  using Changed = std::function<void(const WatchedFolder& folder)>;
 
   static constexpr std::size_t kMostFolders = 4'096;
 
@@ -33,6 +33,7 @@ class Watcher {
   /// not there, were replaced, or could not be watched are tried again.
   void watch(const std::vector<WatchedFolder>& folders);
 
+  [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// How many folders are watched at the moment.
   [[nodiscard]] std::size_t watching() const;
   /// Why some are not watched, other than that they do not exist; nothing if all is well.

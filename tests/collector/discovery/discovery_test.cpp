@@ -452,16 +452,21 @@ TEST_CASE("of several files that name one tmux session the newest that is not su
   CHECK(mentions(agent.remarks, "session \"newest\""));
 }
 
-TEST_CASE("folders to watch: registries, configs, and the session folders of metered agents") {
+TEST_CASE("folders to watch: registries, configs, session folders of metered agents, logs of those with a ledger") {
   FakeHome home;
   const std::string on = home.add("on");
   const std::string off = home.add("off", "{}");
+  const std::string disabled = home.add("disabled", R"({"monitoring":{"resourceLedger":{"enabled":false}}})");
   home.write_registry();
   const auto fleet = Discovery(home.options()).refresh(Depth::changed, wall());
-  std::vector<WatchedFolder> expected{{home.path() + "/.instar", false},
-                                      {on + "/.instar", false},
-                                      {on + "/.instar/state/sessions", true},
-                                      {off + "/.instar", false}};
+  using Holds = WatchedFolder::Holds;
+  std::vector<WatchedFolder> expected{{home.path() + "/.instar", Holds::settings},
+                                      {on + "/.instar", Holds::settings},
+                                      {on + "/.instar/state/sessions", Holds::sessions},
+                                      {on + "/logs", Holds::logs},
+                                      {off + "/.instar", Holds::settings},
+                                      {off + "/logs", Holds::logs},
+                                      {disabled + "/.instar", Holds::settings}};
   std::sort(expected.begin(), expected.end());
   CHECK(fleet->folders == expected);
 }

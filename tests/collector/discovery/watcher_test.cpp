@@ -14,6 +14,10 @@ using namespace fleetledger::test;
 
 namespace {
 
+constexpr auto kSettings = WatchedFolder::Holds::settings;
+constexpr auto kSessions = WatchedFolder::Holds::sessions;
+constexpr auto kLogs = WatchedFolder::Holds::logs;
+
 /// A loop, and a watcher on it that remembers what it was told.
 class WatcherTest {
  public:
@@ -23,7 +27,7 @@ class WatcherTest {
   explicit WatcherTest(std::size_t most = Watcher::kMostFolders) {
     REQUIRE(uv_loop_init(&loop_) == 0);
     watcher_ = std::make_unique<Watcher>(
-        &loop_, [this](const std::string& path) { changed.insert(path); }, most);
+        &loop_, [this](const WatchedFolder& told) { changed.insert(told.path); }, most);
   }
   WatcherTest(const WatcherTest&) = delete;
   WatcherTest& operator=(const WatcherTest&) = delete;
@@ -67,7 +71,7 @@ TEST_CASE("a registry replaced by a rename, a config and a session rewritten in 
   const std::string sessions = test.make_folder("sessions");
   write_file(home + "/config.json", "{}");
   write_file(sessions + "/a.json", "{}");
-  test.watch({{home, false}, {sessions, true}});
+  test.watch({{home, kSettings}, {sessions, kSessions}});
   CHECK(test.watcher().watching() == 2);
   CHECK_FALSE(test.watcher().remark());
 
@@ -94,9 +98,9 @@ TEST_CASE("what changed in a folder before it was watched is told, once") {
   WatcherTest test;
   const std::string one = test.make_folder("one");
   const std::string two = test.make_folder("two");
-  test.watcher().watch({{one, true}, {test.folder / "missing", true}});
+  test.watcher().watch({{one, kSessions}, {test.folder / "missing", kSessions}});
   CHECK(test.changed == std::multiset<std::string>{one});
-  test.watcher().watch({{one, true}, {two, true}});
+  test.watcher().watch({{one, kSessions}, {two, kSessions}});
   CHECK(test.changed == std::multiset<std::string>{one, two});
 }
 
@@ -105,7 +109,7 @@ TEST_CASE("other files in a watched folder are not told") {
   const std::string home = test.make_folder("home");
   const std::string sessions = test.make_folder("sessions");
   const std::string last = test.make_folder("last");
-  test.watch({{home, false}, {sessions, true}, {last, true}});
+  test.watch({{home, kSettings}, {sessions, kSessions}, {last, kSessions}});
   write_file(home + "/noise.json", "{}");
   write_file(sessions + "/noise.txt", "{}");
   std::filesystem::create_directory(home + "/server-data");
@@ -115,9 +119,35 @@ TEST_CASE("other files in a watched folder are not told") {
   CHECK(told.count(sessions) == 0);
 }
 
+TEST_CASE("a log of sentinels and its rotation are told, other logs are not") {
+  WatcherTest test;
+  const std::string logs = test.make_folder("logs");
+  const std::string last = test.make_folder("last");
+  const WatchedFolder folder{logs, kLogs};
+  CHECK_FALSE(test.watcher().is_watching(folder));
+  test.watch({folder, {last, kSessions}});
+  CHECK(test.watcher().is_watching(folder));
+  CHECK_FALSE(test.watcher().is_watching({logs, kSessions}));
+  write_file(logs + "/sentinel-events.jsonl", "{}");
+  test.wait_for(logs);
+  test.drain();
+  test.changed.clear();
+  std::filesystem::rename(logs + "/sentinel-events.jsonl", logs + "/sentinel-events.jsonl.1");
+  test.wait_for(logs);
+  test.drain();
+  test.changed.clear();
+  write_file(logs + "/server.log", "x");
+  write_file(last + "/a.json", "{}");
+  CHECK(test.wait_for(last).count(logs) == 0);
+  std::filesystem::remove_all(logs);
+  test.wait_for(logs);
+  test.drain();
+  CHECK_FALSE(test.watcher().is_watching(folder));
+}
+
 TEST_CASE("a folder that appears later is watched from the next call on") {
   WatcherTest test;
-  const std::vector<WatchedFolder> folders{{test.folder / "late", true}};
+  const std::vector<WatchedFolder> folders{{test.folder / "late", kSessions}};
   test.watch(folders);
   CHECK(test.watcher().watching() == 0);
   CHECK_FALSE(test.watcher().remark());
@@ -131,7 +161,7 @@ TEST_CASE("a folder that appears later is watched from the next call on") {
 TEST_CASE("a folder that was removed and made again is told and watched again") {
   WatcherTest test;
   const std::string path = test.make_folder("sessions");
-  const std::vector<WatchedFolder> folders{{path, true}};
+  const std::vector<WatchedFolder> folders{{path, kSessions}};
   test.watch(folders);
   std::filesystem::remove_all(path);
   test.wait_for(path);
@@ -149,8 +179,8 @@ TEST_CASE("a folder that is no longer handed in is no longer watched") {
   WatcherTest test;
   const std::string one = test.make_folder("one");
   const std::string two = test.make_folder("two");
-  test.watch({{one, true}, {two, true}});
-  test.watch({{two, true}});
+  test.watch({{one, kSessions}, {two, kSessions}});
+  test.watch({{two, kSessions}});
   CHECK(test.watcher().watching() == 1);
   write_file(one + "/a.json", "{}");
   write_file(two + "/a.json", "{}");
@@ -160,7 +190,7 @@ TEST_CASE("a folder that is no longer handed in is no longer watched") {
 TEST_CASE("more folders than allowed are left to the looks, and a remark says so") {
   WatcherTest test(2);
   std::vector<WatchedFolder> folders;
-  for (const char* name : {"a", "b", "c"}) folders.push_back({test.make_folder(name), true});
+  for (const char* name : {"a", "b", "c"}) folders.push_back({test.make_folder(name), kSessions});
   test.watch(folders);
   CHECK(test.watcher().watching() == 2);
   REQUIRE(test.watcher().remark());
