@@ -55,6 +55,8 @@ TEST_CASE("an agent has a series for each role and no sum of them") {
   MetricsView view;
   view.agents = {agent("a-1")};
   view.agents[0].counted.events[1] = 7;
+  view.agents[0].counted.skipped[static_cast<std::size_t>(SkippedLine::not_json)] = 3;
+  view.agents[0].counted.skipped[static_cast<std::size_t>(SkippedLine::other_sentinel)] = 100;
   const auto series = series_of(metrics_text(view));
   for (const auto* line : {
            "fleetledger_agent_cpu_seconds_total{agent=\"a-1\",role=\"server\"} 1.5",
@@ -70,6 +72,8 @@ TEST_CASE("an agent has a series for each role and no sum of them") {
            "fleetledger_agent_rate_limit_events_total{agent=\"a-1\",kind=\"throttle\"} 0",
            "fleetledger_agent_rate_limit_events_total{agent=\"a-1\",kind=\"quota\"} 7",
            "fleetledger_agent_rate_limit_events_total{agent=\"a-1\",kind=\"529\"} 0",
+           "fleetledger_agent_event_lines_skipped_total{agent=\"a-1\",reason=\"not_json\"} 3",
+           "fleetledger_agent_event_lines_skipped_total{agent=\"a-1\",reason=\"future\"} 0",
            "fleetledger_agent_state{agent=\"a-1\",state=\"sampling\"} 1",
            "fleetledger_agent_info{agent=\"a-1\",name=\"name\"} 1",
            "fleetledger_ledger_rows_total{agent=\"a-1\"} 21",
@@ -80,7 +84,7 @@ TEST_CASE("an agent has a series for each role and no sum of them") {
     CHECK(series.count(line) == 1);
   }
   CHECK(std::count_if(series.begin(), series.end(),
-                      [](const auto& line) { return line.find("a-1") != std::string::npos; }) == 18);
+                      [](const auto& line) { return line.find("a-1") != std::string::npos; }) == 24);
 }
 
 TEST_CASE("what is not known of an agent or the host has no series, which is not zero") {
