@@ -20,6 +20,7 @@ readonly PARTS=(
   "growth|3 min"
   "store|30 s"
   "context|10 s"
+  "events|20 s"
   "http|45 s"
   "micro|2 min"
 )
@@ -236,6 +237,10 @@ store() {
 
 context() {
   "$judge" context --json "$results/context.json"
+}
+
+events() {
+  "$judge" events --json "$results/events.json"
 }
 
 http() {

@@ -495,6 +495,7 @@ void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
     if (const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id)) {
       agent.ledger = *health;
     }
+    agent.events_problem = feed ? feed->problem(agent.identity.id) : "";
   }
   std::erase_if(newest_rows, [&](const auto& entry) {
     return std::none_of(fleet->agents.begin(), fleet->agents.end(),
@@ -586,10 +587,6 @@ void Collector::stop_events() {
   if (state_->feed) {
     state_->feed->close();
   }
-}
-
-std::string Collector::events_problem(const std::string& agent_id) const {
-  return state_->feed ? state_->feed->problem(agent_id) : std::string();
 }
 
 bool Collector::reading() const {

@@ -92,8 +92,6 @@ class Collector {
   [[nodiscard]] const FleetCounters& fleet_counters() const;
   [[nodiscard]] const SelfUsage& self_usage() const;  ///< at the end of the last tick
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
-  /// Why an agent's rate-limit events cannot be read; empty: they can.
-  [[nodiscard]] std::string events_problem(const std::string& agent_id) const;
   [[nodiscard]] const TickReport& last_report() const;
   /// Why a process was charged where it was at the last good look; nothing if it was not there.
   [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;

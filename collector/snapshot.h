@@ -46,6 +46,7 @@ struct AgentNow {
   bool metered = false;
   std::vector<SourceNow> sources;  ///< with a process or a usage at the last look: the server first, then by name
   std::array<RoleTotals, kRoles> roles;
+  std::string events_problem;               ///< why its rate-limit events cannot be read; empty: they can
   std::optional<WallTime> newest_row;       ///< ts of the last row that was handed to its ledger
   std::optional<StoreLane::Health> ledger;  ///< nothing was written yet: nothing
   std::size_t live_sessions = 0;

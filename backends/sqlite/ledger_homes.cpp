@@ -67,6 +67,14 @@ Result<LedgerHomes::Home> LedgerHomes::move(const LedgerKey& ledger, LedgerWrite
       !copied) {
     return fail(copied.error());
   }
+  // The events themselves come from there as the agent's own server's do: LedgerStore::events_elsewhere.
+  const auto notes = ours.our_notes();
+  if (!notes) {
+    return fail(notes.error());
+  }
+  if (auto copied = central.copy_notes(*notes); !copied) {
+    return fail(copied.error());
+  }
   if (auto marked = central.mark_central(now); !marked) {
     return fail(marked.error());
   }

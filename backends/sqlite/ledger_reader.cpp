@@ -101,11 +101,11 @@ RateLimitEvent read_event(SQLite::Statement& row) {
 
 /// `statement`: sql::kEvents or sql::kRecoveries.
 std::vector<RateLimitEvent> read_newest_events(SQLite::Database& database, const char* statement, std::int64_t since,
-                                               std::int64_t end) {
+                                               std::int64_t end, std::int64_t most = kMostEvents) {
   SQLite::Statement row(database, statement);
   row.bind(1, since);
   row.bind(2, end);
-  row.bind(3, std::int64_t{kMostEvents});
+  row.bind(3, most);
   std::vector<RateLimitEvent> events;
   while (row.executeStep()) {
     events.push_back(read_event(row));
@@ -428,6 +428,19 @@ Result<void> LedgerReader::lone_rollups(const std::function<Result<void>(const s
           first = hours.first_rollup(end);
         }
         return taken;
+      });
+}
+
+Result<AgentTick> LedgerReader::our_notes() const {
+  constexpr std::int64_t kMost = 100'000;
+  return read_ledger<AgentTick>(
+      Reading{place_, limit_, kept_}, [](LedgerConnection& connection, const LedgerSchema& schema) {
+        AgentTick notes;
+        if (schema.own_tables) {
+          notes.recoveries = read_newest_events(connection.database(), sql::kRecoveries, 0, sql::kEndOfTime, kMost);
+          notes.marks = read_all_marks(connection.database());
+        }
+        return notes;
       });
 }
 

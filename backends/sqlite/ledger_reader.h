@@ -47,6 +47,8 @@ class LedgerReader {
   [[nodiscard]] Result<void> our_samples(const std::function<Result<void>(const std::vector<Sample>&)>& take) const;
   /// Likewise the rollups of hours whose rows are not there any more.
   [[nodiscard]] Result<void> lone_rollups(const std::function<Result<void>(const std::vector<Rollup>&)>& take) const;
+  /// What is kept beside the events: the newest recoveries, a hundred thousand at most, and how far sources are read.
+  [[nodiscard]] Result<AgentTick> our_notes() const;
   /// The mark of LedgerHomes; nothing: there is none.
   [[nodiscard]] Result<std::optional<WallTime>> central_since() const;
 

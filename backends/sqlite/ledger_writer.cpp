@@ -393,6 +393,17 @@ Result<void> LedgerWriter::copy(const std::vector<Rollup>& rollups) {
   });
 }
 
+Result<void> LedgerWriter::copy_notes(const AgentTick& notes) {
+  return parts_->in_transaction("copy to", [&] {
+    for (const RateLimitEvent& recovery : notes.recoveries) {
+      Parts::insert(parts_->insert_recovery.get(), recovery);
+    }
+    for (const auto& [source, mark] : notes.marks) {
+      parts_->set(source, mark);
+    }
+  });
+}
+
 Result<void> LedgerWriter::mark_central(WallTime since) {
   return parts_->in_transaction("copy to", [&] {
     SQLite::Statement mark(parts_->connection->database(), sql::kSetCentralSince);

@@ -53,6 +53,8 @@ class LedgerWriter {
   Result<void> copy(const std::vector<Sample>& samples);
   /// Likewise rollups of hours.
   Result<void> copy(const std::vector<Rollup>& rollups);
+  /// Likewise recoveries and marks, of which those that are there already are replaced.
+  Result<void> copy_notes(const AgentTick& notes);
   /// The mark of LedgerHomes. One that is there stays as it is.
   Result<void> mark_central(WallTime since);
   Result<std::int64_t> prune_older_than(WallTime cutoff, Micros most_guess);

@@ -15,6 +15,7 @@
 #include "bench/harness/aged_ps.h"
 #include "bench/harness/context.h"
 #include "bench/harness/cost.h"
+#include "bench/harness/events.h"
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
 #include "bench/harness/machine.h"
@@ -122,6 +123,16 @@ Run context_verb(CLI::App& verb) {
     if (!cost) return report(cost.error());
     const auto bars = context_bars(*cost);
     publish(context_table(*cost) + bars_text(bars), bench::context_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
+  };
+}
+
+Run events_verb(CLI::App& verb) {
+  return [json = add_json(verb)] {
+    const auto cost = measure_events();
+    if (!cost) return report(cost.error());
+    const auto bars = events_bars(*cost);
+    publish(events_table(*cost) + bars_text(bars), events_json(*cost), *json);
     return all_met(bars) ? 0 : kMissed;
   };
 }
@@ -260,6 +271,7 @@ constexpr std::array kVerbs{
          "beside each",
          cost_verb},
     Verb{"store", "Ask and write a ledger of a week, and the bare statements beside", store_verb},
+    Verb{"events", "Read a log of sentinels at first sight", events_verb},
     Verb{"context", "Ask what ran before a rate limit on a host of many agents", context_verb},
     Verb{"http", "Let wrk ask a collector that runs, and look at its ticks meanwhile", http_verb},
     Verb{"fill", "Write a ledger of a week for an agent that is not metered yet", fill_verb},

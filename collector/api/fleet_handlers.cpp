@@ -329,6 +329,9 @@ Answer answer_agent(const Call& call) {
   for (const auto& remark : agent.remarks) {
     json.value(remark);
   }
+  if (now != nullptr && !now->events_problem.empty()) {
+    json.value("rate-limit events: " + now->events_problem);
+  }
   if (const auto* standing = standing_of(now)) {
     if (const auto remark = standing_remark(agent, *standing, call.state.now); !remark.empty()) {
       json.value(remark);

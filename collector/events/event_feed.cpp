@@ -89,6 +89,7 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   void write(const std::string& id, Entry& entry, AgentTick tick, std::vector<RateLimitEvent> recorded, bool more);
   void written(const std::string& id, Entry& entry, const LedgerStanding* standing, const ReadMarks& marks, bool more);
   static void ask_again(Entry& entry);
+  static void moved_to(Entry& entry, const std::string& place);
   void end_turn(const std::string& id, Entry& entry, bool more);
   Entry* find(const std::string& id, std::uint64_t number);
   [[nodiscard]] bool prune_is_due(const Entry& entry) const;
@@ -293,10 +294,19 @@ void EventFeed::State::written(const std::string& id, Entry& entry, const Ledger
     entry.unsaved = 0;
   }
   entry.pruned = clock.monotonic();
-  if (std::exchange(entry.place, standing->place) != standing->place) {
-    entry.copy_wanted = true;
-  }
+  moved_to(entry, standing->place);
   end_turn(id, entry, more);
+}
+
+/// Another ledger has marks of its own.
+void EventFeed::State::moved_to(Entry& entry, const std::string& place) {
+  if (place.empty() || place == entry.place) {
+    return;
+  }
+  if (!std::exchange(entry.place, place).empty()) {
+    ask_again(entry);
+  }
+  entry.copy_wanted = true;
 }
 
 /// What was handed over may be in the ledger or not.
@@ -370,9 +380,8 @@ void EventFeed::check(bool all, const std::function<std::string(const std::strin
   const auto now = state_->clock.monotonic();
   const auto& is_watched = state_->sources.is_watched;
   for (auto& [id, entry] : state_->entries) {
-    const auto place = place_of(id);
-    if (!place.empty() && std::exchange(entry.place, place) != place) {
-      entry.copy_wanted = true;
+    if (!entry.busy) {
+      State::moved_to(entry, place_of(id));
     }
     entry.copy_wanted |= entry.apart && now - entry.copied >= kCopyAgain;
     entry.log_wanted |=

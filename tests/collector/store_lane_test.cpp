@@ -270,6 +270,33 @@ TEST_CASE("draining tries everything once more and then ends") {
   CHECK(bench.lane.dropped() == 1);
 }
 
+TEST_CASE("who appends is told once what became of it: how the ledger stands, or that it was dropped") {
+  Bench bench;
+  std::vector<std::string> told;
+  const auto append = [&](const std::string& name) {
+    bench.lane.append(ledger("a"), tick(1), [&told, name](const LedgerStanding* standing) {
+      told.push_back(name + (standing == nullptr ? " dropped" : " " + standing->place));
+    });
+  };
+  append("first");
+  CHECK(told.empty());
+  bench.loop.run_jobs();
+  CHECK(told == std::vector<std::string>{"first fake:a"});
+  bench.store.before_append = [](const LedgerKey&) -> Result<void> { return fail("no space"); };
+  append("second");
+  bench.loop.run_jobs();
+  CHECK(told.size() == 1);  // it is tried again
+  for (std::size_t i = 0; i < StoreLane::kQueueLength; ++i) {
+    bench.lane.append(ledger("a"), tick(2));
+  }
+  CHECK(told == std::vector<std::string>{"first fake:a", "second dropped"});
+  append("last");
+  bench.lane.drain([] {});
+  bench.loop.run_jobs();
+  CHECK(told.back() == "last dropped");
+  CHECK(told.size() == 3);
+}
+
 TEST_CASE("a drain with nothing to do ends at once") {
   Bench bench;
   bool drained = false;

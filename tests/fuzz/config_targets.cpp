@@ -20,6 +20,7 @@
 #include "config/listen_address.h"
 #include "config/parse_config.h"
 #include "config/registry.h"
+#include "config/sentinel_line.h"
 #include "config/session_file.h"
 #include "config/suggestion.h"
 #include "config/timestamp.h"
@@ -233,6 +234,24 @@ void session_file(std::string_view bytes) {
   expect_time(found->session.started_at);
   const auto again = parse_session_file("id", respelled(bytes));
   expect(again && again->live == found->live && again->session == found->session,
+         "how JSON is spelled does not matter");
+}
+
+void sentinel_line(std::string_view bytes) {
+  constexpr WallTime kOldest{std::chrono::milliseconds{1'000'000'000'000}};
+  constexpr WallTime kNewest{std::chrono::milliseconds{2'000'000'000'000}};
+  const auto found = parse_sentinel_line(bytes, kOldest, kNewest);
+  if (const auto* why = std::get_if<SkippedLine>(&found)) return expect_message(to_string(*why));
+  const auto& event = std::get<SentinelEvent>(found);
+  expect(event.ts >= kOldest && event.ts <= kNewest, "no other time counts");
+  expect_text(event.kind, 64);
+  expect_text(event.session_name.value_or(""), 1024);
+  expect_text(event.detail.value_or(""), 4096);
+  const auto again = parse_sentinel_line(respelled(bytes), kOldest, kNewest);
+  const auto* same = std::get_if<SentinelEvent>(&again);
+  if (respelled(bytes).size() > kLongestSentinelLine) return;
+  expect(same != nullptr && same->ts == event.ts && same->kind == event.kind && same->recovery == event.recovery &&
+             same->session_name == event.session_name,
          "how JSON is spelled does not matter");
 }
 

@@ -9,6 +9,7 @@ void registry(std::string_view bytes);
 void port_registry(std::string_view bytes);
 void agent_config(std::string_view bytes);
 void session_file(std::string_view bytes);
+void sentinel_line(std::string_view bytes);
 void health(std::string_view bytes);
 void timestamp(std::string_view bytes);
 void yaml_tree(std::string_view bytes);

@@ -21,6 +21,7 @@ std::span<const Target> targets() {
       Target{"port_registry", port_registry},
       Target{"agent_config", agent_config},
       Target{"session_file", session_file},
+      Target{"sentinel_line", sentinel_line},
       Target{"health", health},
       Target{"timestamp", timestamp},
       Target{"yaml_tree", yaml_tree},

@@ -18,6 +18,8 @@ class FakeStore final : public LedgerStore {
   int appends = 0;
   /// Asked before each append; an Error is returned instead of writing.
   std::function<Result<void>(const LedgerKey&)> before_append;
+  std::function<Result<void>()> before_read;  ///< likewise before marks are read
+  std::vector<RateLimitEvent> elsewhere;      ///< in the ledgers of agents' own servers
 
   Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) override {
     ++appends;
@@ -44,9 +46,32 @@ class FakeStore final : public LedgerStore {
     return std::optional<RateLimitEvent>{};
   }
   Result<Activity> activity(const LedgerKey&, WallTime, WallTime) override { return Activity{}; }
-  Result<ReadMarks> read_marks(const LedgerKey&) override { return ReadMarks{}; }
-  Result<EventsElsewhere> events_elsewhere(const LedgerKey&, const std::optional<ReadMark>&) override {
-    return EventsElsewhere{};
+  Result<ReadMarks> read_marks(const LedgerKey& ledger) override {
+    if (before_read) {
+      if (auto allowed = before_read(); !allowed) {
+        return fail(allowed.error());
+      }
+    }
+    ReadMarks marks;
+    if (const auto found = written.find(ledger.agent.id); found != written.end()) {
+      for (const auto& tick : found->second) {
+        for (const auto& [source, mark] : tick.marks) {
+          marks[source] = mark;
+        }
+      }
+    }
+    return marks;
+  }
+  /// Two at a time.
+  Result<EventsElsewhere> events_elsewhere(const LedgerKey&, const std::optional<ReadMark>& after) override {
+    EventsElsewhere found{.apart = !elsewhere.empty(), .events = {}, .mark = {.memory = {}}, .more = false};
+    std::size_t at = after ? after->offset : 0;
+    for (; at < elsewhere.size() && found.events.size() < 2; ++at) {
+      found.events.push_back(elsewhere[at]);
+    }
+    found.mark.offset = at;
+    found.more = at < elsewhere.size();
+    return found;
   }
   [[nodiscard]] LedgerStanding standing(const LedgerKey& ledger, WallTime /*now*/) override {
     LedgerStanding made = standings[ledger.agent.id];

@@ -126,6 +126,25 @@ TEST_CASE("auto: with the first row of another sampler all that we wrote moves, 
   }
 }
 
+TEST_CASE("auto: recoveries and how far logs are read move with the samples, and events can be copied after them") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo", LedgerLocation::automatic);
+  make_own_file(ledger);
+  const auto store = host.store();
+  AgentTick first = tick({sample(kNoon, "a")});
+  first.events = {event(kNoon, 1, "throttle", "session-sentinel")};
+  first.recoveries = {event(kNoon, 2, "recovery-reached", "session-sentinel")};
+  first.marks["sentinel-events"] = {1, 2, 3, 4, "memory"};
+  must(store->append(ledger, first));
+  PlainDatabase(own_file(ledger)).run(upstream_insert(kNoon + 60'000, "agent-server"));
+  CHECK(must(store->append(ledger, tick({sample(kNoon + 61'000, "a")}))).central_since);
+  CHECK(must(store->read_marks(ledger)) == first.marks);
+  CHECK(must(store->rate_limit_report(ledger, at(0))).recoveries == first.recoveries);
+  const auto found = must(store->events_elsewhere(ledger, std::nullopt));
+  CHECK(found.apart);
+  CHECK(found.events == first.events);
+}
+
 TEST_CASE("auto: what was once kept centrally by order is not doubled when the samples move there") {
   const Host host;
   LedgerKey ledger = host.agent("echo", LedgerLocation::central);
