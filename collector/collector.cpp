@@ -20,6 +20,9 @@ constexpr Micros kFoldersGoodFor = std::chrono::minutes{10};
 /// So that a tick on a host with thousands of new processes costs no more than usual; the rest is read after the next.
 constexpr std::size_t kEnvironmentsAtOnce = 200;
 constexpr Micros kLookAgain = std::chrono::milliseconds{100};
+/// After so long a tick leaves the rest of its work to the next turn of the loop: on a host of many agents requests and
+/// timers come in between.
+constexpr Micros kTurn = std::chrono::milliseconds{4};
 /// In the schedule: the one period for all agents, which goes on while there are none. No agent's id is empty.
 constexpr const char* kAllAgents = "";
 constexpr Micros kPatienceWithFiles = std::chrono::seconds{1};
@@ -100,10 +103,11 @@ struct Collector::State : std::enable_shared_from_this<State> {
   TickReport published;                         ///< the last whole one
   SelfUsage self_before = read_self_usage();
   SnapshotMaker snapshots;
-  /// What the meter's last look was charged by.
+  /// What the meter's last look was charged by, and when that was.
   struct {
     std::shared_ptr<const Fleet> fleet;
     ResolvedRoots resolved;
+    WallTime ts{};
   } charged;
   std::optional<BootTime> first_look;
   std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
@@ -120,8 +124,15 @@ struct Collector::State : std::enable_shared_from_this<State> {
     std::optional<Result<ProcessTable>> table;
     std::vector<ProcessKey> family;  ///< see tmux_family; empty while no panes are wanted
     bool answered = false;           ///< both are there and the rest goes on
+    // What is made of them, step by step:
+    enum class Step { none, resolve, charge, append, snapshot, publish } step = Step::none;
+    ResolvedRoots resolved;
+    std::vector<std::string> due;  ///< agents, sorted
+    std::size_t appended = 0;      ///< of the metered agents
   };
   std::shared_ptr<Tick> running;
+  /// What the agents' files said while a tick was being made of what they had said before.
+  std::function<void()> files_told;
 
   void tick();
   void read_files(Depth depth, std::function<void()> then);
@@ -134,14 +145,16 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void ask_heaps();
   [[nodiscard]] Micros period_of(const Agent& agent) const;
   [[nodiscard]] bool panes_may_have_changed(const Tick& tick) const;
-  void measure(Tick& tick);
+  void measure(const std::shared_ptr<Tick>& tick);
+  void do_step(Tick& tick);
+  void charge_everybody(Tick& tick);
   void read_environments();
   std::vector<std::string> take_due();
-  void append(const ResolvedRoots& resolved, WallTime wall);
+  void append_for(const MeteredAgent& metered, const std::vector<std::string>& due);
   void hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written = {});
   [[nodiscard]] EventFeed::Ways ways_of_events();
   void check_events(bool all);
-  void take_snapshot(const ResolvedRoots& resolved);
+  void take_snapshot();
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
   [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;
@@ -214,15 +227,22 @@ void Collector::State::read_files(Depth depth, std::function<void()> then) {
     folders_listed = parts.clock.monotonic();
   }
   parts.read_fleet(depth, [self = shared_from_this(), depth, then = std::move(then)](std::shared_ptr<const Fleet> now) {
-    self->reading_files = false;
-    if (self->closed) {
-      return;
-    }
-    self->adopt(std::move(now));
-    self->check_events(depth == Depth::folders);
-    then();
-    if (const auto again = std::exchange(self->read_again, std::nullopt)) {
-      self->reread_files(*again);
+    auto told = [self, depth, then, now = std::move(now)]() mutable {
+      self->reading_files = false;
+      if (self->closed) {
+        return;
+      }
+      self->adopt(std::move(now));
+      self->check_events(depth == Depth::folders);
+      then();
+      if (const auto again = std::exchange(self->read_again, std::nullopt)) {
+        self->reread_files(*again);
+      }
+    };
+    if (self->running && self->running->step != Tick::Step::none) {
+      self->files_told = std::move(told);  // one reading at a time: there is no other
+    } else {
+      told();
     }
   });
 }
@@ -326,7 +346,7 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
   if (panes_may_have_changed(*tick)) {
     list_panes(tick);
   } else {
-    measure(*tick);
+    measure(tick);
   }
 }
 
@@ -355,32 +375,82 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
       self->panes_listed.reset();
       log::warning_once("panes_failed", "tmux", listed.error().text);
     }
-    self->measure(*tick);
+    self->measure(tick);
   });
 }
 
-void Collector::State::measure(Tick& tick) {
+/// Resolve, charge, append, publish: in as many turns of the loop as it takes.
+void Collector::State::measure(const std::shared_ptr<Tick>& tick) {
+  const auto begun = parts.clock.monotonic();
+  if (tick->step == Tick::Step::none) {
+    tick->step = Tick::Step::resolve;
+  }
+  do {
+    do_step(*tick);
+    if (running != tick) {
+      return;  // it is published
+    }
+  } while (parts.clock.monotonic() - begun < kTurn);
+  parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
+    if (!self->closed) {
+      self->measure(tick);
+    }
+  });
+}
+
+void Collector::State::do_step(Tick& tick) {
+  using Step = Tick::Step;
+  switch (tick.step) {
+    case Step::none:
+      return;
+    case Step::resolve: {
+      const auto& table = **tick.table;
+      report.ts = parts.clock.wall();
+      report.processes = table.size();
+      tick.resolved = resolver.resolve(*fleet, panes, table, report.ts);
+      tick.resolved.roots.collector = getpid();
+      tick.resolved.roots.declared = declarations.claims(*fleet, tick.resolved);
+      tick.step = Step::charge;
+      return;
+    }
+    case Step::charge:
+      charge_everybody(tick);
+      tick.due = take_due();
+      tick.step = Step::append;
+      return;
+    case Step::append:
+      if (tick.appended < charged.resolved.metered.size()) {
+        return append_for(charged.resolved.metered[tick.appended++], tick.due);
+      }
+      for (const auto& agent : fleet->agents) {
+        if (!agent.metered()) {
+          report.others.push_back({agent.identity, status_of(agent), {}});
+        }
+      }
+      tick.step = Step::snapshot;
+      return;
+    case Step::snapshot:
+      take_snapshot();
+      tick.step = Step::publish;
+      return;
+    case Step::publish:
+      return publish(tick);
+  }
+}
+
+void Collector::State::charge_everybody(Tick& tick) {
   auto& table = **tick.table;
-  const auto wall = parts.clock.wall();
-  report.ts = wall;
-  report.processes = table.size();
-  auto resolved = resolver.resolve(*fleet, panes, table, wall);
-  resolved.roots.collector = getpid();
-  resolved.roots.declared = declarations.claims(*fleet, resolved);
   first_look = first_look.value_or(table.moment().boot);
-  meter.look(std::move(table), resolved);
+  meter.look(std::move(table), tick.resolved);
+  charged = {fleet, std::move(tick.resolved), report.ts};
   read_environments();
   servers.clear();
-  for (const auto& root : resolved.named) {
+  for (const auto& root : charged.resolved.named) {
     if (const auto* reading = meter.last_look().find(root.pid); reading != nullptr && root.source == kServerSource) {
       servers.emplace(fleet->agents[root.agent].identity.id, reading->key);
     }
   }
   session_began = false;
-  append(resolved, wall);
-  take_snapshot(resolved);
-  charged = {fleet, std::move(resolved)};
-  publish(tick);
 }
 
 /// Asks the processes that nobody claims; the answers count from the next look on, for the time since this one.
@@ -427,37 +497,29 @@ std::vector<std::string> Collector::State::take_due() {
   return std::move(due.agents);
 }
 
-void Collector::State::append(const ResolvedRoots& resolved, WallTime wall) {
-  const auto due = take_due();
-  for (const auto& metered : resolved.metered) {
-    const auto& agent = fleet->agents[metered.agent];
-    AgentReport said{agent.identity, {}, {}};
-    if (options.interval ? !due.empty() : std::binary_search(due.begin(), due.end(), agent.identity.id)) {
-      if (const auto reading = meter.take(metered.number)) {
-        said.samples = to_samples(*reading, wall);
-        if (const auto server = servers.find(agent.identity.id);
-            server != servers.end() && !said.samples.empty() && said.samples.front().source == kServerSource) {
-          said.samples.front().heap =
-              heaps.newest(agent.identity.id, server->second, running->begun - period_of(agent));
-        }
-      }
-      if (parts.ledgers != nullptr) {
-        newest_rows[agent.identity.id] = wall;
-        AgentTick tick{said.samples, {}, wall - agent.settings.retention};
-        tick.most_bytes = agent.settings.max_ledger_size;
-        tick.prune_rollups_before = wall - agent.settings.rollup_retention;
-        prune_events(tick, agent.settings, wall);
-        hand_over(ledger_of(agent), std::move(tick));
+void Collector::State::append_for(const MeteredAgent& metered, const std::vector<std::string>& due) {
+  const auto wall = report.ts;
+  const auto& agent = fleet->agents[metered.agent];
+  AgentReport said{agent.identity, {}, {}};
+  if (options.interval ? !due.empty() : std::binary_search(due.begin(), due.end(), agent.identity.id)) {
+    if (const auto reading = meter.take(metered.number)) {
+      said.samples = to_samples(*reading, wall);
+      if (const auto server = servers.find(agent.identity.id);
+          server != servers.end() && !said.samples.empty() && said.samples.front().source == kServerSource) {
+        said.samples.front().heap = heaps.newest(agent.identity.id, server->second, running->begun - period_of(agent));
       }
     }
-    said.status = status_of(agent);
-    report.agents.push_back(std::move(said));
-  }
-  for (const auto& agent : fleet->agents) {
-    if (!agent.metered()) {
-      report.others.push_back({agent.identity, status_of(agent), {}});
+    if (parts.ledgers != nullptr) {
+      newest_rows[agent.identity.id] = wall;
+      AgentTick tick{said.samples, {}, wall - agent.settings.retention};
+      tick.most_bytes = agent.settings.max_ledger_size;
+      tick.prune_rollups_before = wall - agent.settings.rollup_retention;
+      prune_events(tick, agent.settings, wall);
+      hand_over(ledger_of(agent), std::move(tick));
     }
   }
+  said.status = status_of(agent);
+  report.agents.push_back(std::move(said));
 }
 
 /// The one way to the ledgers: what goes through here is counted.
@@ -484,8 +546,8 @@ void Collector::State::check_events(bool all) {
   }
 }
 
-void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
-  auto taken = snapshots.make(*fleet, resolved, meter, read_host());
+void Collector::State::take_snapshot() {
+  auto taken = snapshots.make(*fleet, charged.resolved, meter, read_host());
   taken.ts = report.ts;
   for (std::size_t i = 0; i < taken.agents.size(); ++i) {
     auto& agent = taken.agents[i];
@@ -497,10 +559,11 @@ void Collector::State::take_snapshot(const ResolvedRoots& resolved) {
     }
     agent.events_problem = feed ? feed->problem(agent.identity.id) : "";
   }
-  std::erase_if(newest_rows, [&](const auto& entry) {
-    return std::none_of(fleet->agents.begin(), fleet->agents.end(),
-                        [&](const Agent& agent) { return agent.identity.id == entry.first; });
-  });
+  std::set<std::string_view> known;
+  for (const auto& agent : fleet->agents) {
+    known.insert(agent.identity.id);
+  }
+  std::erase_if(newest_rows, [&](const auto& entry) { return !known.contains(entry.first); });
   totals.add(taken, parts.clock.monotonic());
   snapshot = std::make_shared<const Snapshot>(std::move(taken));
 }
@@ -519,6 +582,9 @@ void Collector::State::publish(Tick& tick) {
   running.reset();
   if (parts.published) {
     parts.published(published);
+  }
+  if (const auto told = std::exchange(files_told, nullptr)) {
+    told();
   }
 }
 
@@ -551,7 +617,7 @@ std::optional<Explanation> Collector::State::explain(Pid pid) const {
             .first_look = *first_look,
             .environment_asked = [this](const ProcessKey& key) { return declarations.asked(key); }});
   if (explanation) {
-    explanation->ts = snapshot->ts;
+    explanation->ts = charged.ts;
   }
   return explanation;
 }

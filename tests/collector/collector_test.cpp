@@ -632,3 +632,67 @@ TEST_CASE("a wall clock that is set a day on or back changes no usage, no interv
     CHECK(written[i].prune_samples_before == moments[i] - echo.settings.retention);
   }
 }
+
+TEST_CASE(
+    "a tick held the loop for as long as all agents took: it goes on in the next turn, with the files as they were") {
+  Host host;
+  host.add_agent("echo", kServer);
+  host.add_agent("luna", 101);
+  const auto show = [&] {
+    host.show({{.pid = kServer, .parent = 1, .own = 5s}, {.pid = 101, .parent = 1, .own = 1s}});
+  };
+  show();
+  host.tick();
+
+  host.loop.advance(50s);
+  show();
+  host.clock.each_reading = 3ms;
+  host.collector.tick();
+  CHECK(host.reports.size() == 1);
+  REQUIRE(host.collector.ticking());
+
+  // Another agent's files and a further deadline come in between.
+  host.add_agent("nova", 102);
+  host.collector.reread_files(Depth::changed);
+  CHECK(host.collector.fleet()->agents.size() == 2);
+  CHECK(host.collector.reading());
+  host.collector.tick();
+  CHECK(host.collector.counters().skipped_running == 1);
+
+  int turns = 0;
+  for (; host.collector.ticking() && turns < 100; ++turns) {
+    CHECK(host.reports.size() == 1);
+    host.loop.advance(1ms);
+  }
+  CHECK(turns > 3);
+  REQUIRE(host.reports.size() == 2);
+  REQUIRE(host.reports.back().agents.size() == 2);
+  for (const auto& agent : host.reports.back().agents) {
+    CHECK(row(agent, "agent-server") != nullptr);
+  }
+  CHECK(host.collector.fleet()->agents.size() == 3);
+  CHECK_FALSE(host.collector.reading());
+}
+
+TEST_CASE("a collector that goes in the middle of a tick leaves nothing of it to be done") {
+  Host host;
+  std::optional<Collector> collector;
+  collector.emplace(
+      CollectorParts{.processes = host.processes,
+                     .panes = host.panes,
+                     .read_fleet = [&](Depth, auto then) { then(std::make_shared<const Fleet>(host.fleet)); },
+                     .ledgers = &host.lane,
+                     .clock = host.clock,
+                     .runtime = host.loop.runtime(),
+                     .ask_heap = {},
+                     .published = [&](const TickReport& report) { host.reports.push_back(report); }},
+      CollectorOptions{});
+  host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1, .own = 5s}});
+  host.clock.each_reading = 5ms;
+  collector->tick();
+  REQUIRE(collector->ticking());
+  collector.reset();
+  host.loop.advance(1s);
+  CHECK(host.reports.empty());
+}

@@ -15,10 +15,11 @@ namespace fleetledger::test {
 class FakeClock final : public Clock {
  public:
   WallTime wall_now{std::chrono::hours{24 * 365 * 50}};
-  MonotonicTime monotonic_now{std::chrono::hours{1}};
+  mutable MonotonicTime monotonic_now{std::chrono::hours{1}};
+  Micros each_reading{0};  ///< by which it goes on whenever it is read: all work takes time
 
   [[nodiscard]] WallTime wall() const override { return wall_now; }
-  [[nodiscard]] MonotonicTime monotonic() const override { return monotonic_now; }
+  [[nodiscard]] MonotonicTime monotonic() const override { return monotonic_now += each_reading; }
 };
 
 /// A Runtime without a loop: jobs and timers happen when the test says so. Everything is on the test's thread.
@@ -68,7 +69,7 @@ class FakeRuntime {
       timers_.erase(next);
       then();
     }
-    move_to(until);
+    move_to(std::max(until, clock_.monotonic_now));
   }
 
  private:
