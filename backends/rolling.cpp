@@ -76,17 +76,15 @@ bool lacks_rows(const Tally& rows, const Rollup& earlier) {
 void roll_hour(WritableLedgerHours& ledger, const RolledTo& rolled, WallTime hour, Micros most_guess, bool last) {
   for (auto& [source, tally] : tally_rows(ledger, {hour, hour + kHour}, most_guess)) {
     auto earlier = ledger.find(source, hour);
-    if (!earlier) {
-      put_hour(ledger, rolled, {hour, source, std::move(tally), !last});
-    } else if (earlier->complete && lacks_rows(tally, *earlier)) {
-      earlier->complete = false;
-      ledger.put(Span::hour, *earlier);
-    } else if (earlier->complete && tally == earlier->tally) {
-      if (last) {
+    if (earlier && !earlier->complete) {
+      continue;
+    }
+    if (earlier && (lacks_rows(tally, *earlier) || tally == earlier->tally)) {
+      if (last || tally != earlier->tally) {
         earlier->complete = false;
         ledger.put(Span::hour, *earlier);
       }
-    } else if (earlier->complete) {
+    } else {
       put_hour(ledger, rolled, {hour, source, std::move(tally), !last});
     }
   }

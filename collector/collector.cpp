@@ -532,7 +532,7 @@ void Collector::State::hand_over(const LedgerKey& ledger, AgentTick tick, StoreL
 EventFeed::Ways Collector::State::ways_of_events() {
   return {
       .hand_over = [this](const LedgerKey& ledger, AgentTick tick,
-                          auto written) { hand_over(ledger, std::move(tick), std::move(written)); },
+                          StoreLane::Written written) { hand_over(ledger, std::move(tick), std::move(written)); },
       .recorded = [this](const AgentIdentity& agent, const auto& events) { totals.add(agent, events); },
       .skipped = [this](const AgentIdentity& agent, const SkippedLines& lines) { totals.add_skipped(agent, lines); }};
 }

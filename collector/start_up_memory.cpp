@@ -22,6 +22,7 @@ int drop_code(dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
     const auto end = (object->dlpi_addr + segment.p_vaddr + segment.p_filesz) / page * page;
     // The kernel's own page of code has no name of a file, and nothing to give back.
     if (begin < end && segment.p_filesz > page) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the linker tells where it is as a number
       ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
   }

@@ -20,7 +20,8 @@ double fine_percent(Micros cpu, Micros age) {
 
 /// As ps prints %cpu: cut off, to 0.1 below 100 and to 1 from there.
 double coarse_percent(Micros cpu, Micros age) {
-  const auto tenths = static_cast<double>(1000 * cpu.count() / std::max<std::int64_t>(age.count(), 1));
+  const auto whole_tenths = 1000 * cpu.count() / std::max<std::int64_t>(age.count(), 1);
+  const auto tenths = static_cast<double>(whole_tenths);
   return tenths >= 1000 ? std::floor(tenths / 10) : tenths / 10;
 }
 

@@ -242,9 +242,10 @@ Result<void> prove_peer_owner(int socket, Pid owner, MonotonicTime deadline) {
 }
 
 Result<void> prove_listener(const std::string& address, std::span<const std::uint64_t> inodes) {
-  const auto colon = address.rfind(':');
-  unsigned port = 0;
-  std::from_chars(address.data() + std::min(colon, address.size() - 1) + 1, address.data() + address.size(), port);
+  unsigned port = 0;  // which nobody listens at, where the address has none
+  if (const auto colon = address.rfind(':'); colon != std::string::npos) {
+    std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
+  }
   std::size_t proven = 0;
   for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     for (const auto& [socket, at] : listening_sockets(table)) {

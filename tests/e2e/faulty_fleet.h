@@ -90,6 +90,7 @@ struct FaultyFleet {
 
   void end() {
     served->daemon.signal(SIGTERM);
+    INFO(served->daemon.errors());
     CHECK(served->daemon.exit_code() == 0);
   }
 

@@ -165,7 +165,9 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
     CHECK(test::await([&] { return recent_ticks(agent->path) > ticks; }));
   }
   daemon.signal(SIGTERM);
-  CHECK(daemon.exit_code() == 0);
+  const int code = daemon.exit_code();
+  CAPTURE(daemon.errors());
+  CHECK(code == 0);
   for (const auto& agent : agents) {
     CHECK(e2e::is_intact(agent->path));
     check_whole(recent(e2e::read_rows(agent->path)));

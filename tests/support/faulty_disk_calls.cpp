@@ -9,6 +9,8 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -43,6 +45,14 @@ std::string agent_of(int descriptor) {
   const auto at = static_cast<std::size_t>(descriptor);
   const char* agent = descriptor >= 0 && at < kDescriptors ? agents[at].load() : nullptr;
   return agent == nullptr ? "" : agent;
+}
+
+/// For as long as the program runs: there are few agents.
+const char* kept_name(const std::string& agent) {
+  static std::mutex mutex;
+  static auto* const names = new std::set<std::string>;
+  const std::lock_guard lock(mutex);
+  return names->insert(agent).first->c_str();
 }
 
 /// Kept from the beginning: a child that is being started has another environment already.
@@ -122,7 +132,7 @@ int open_file(const char* name, const char* path, int flags, mode_t mode) {
   }
   const int descriptor = real<int (*)(const char*, int, ...)>(name)(path, flags, mode);
   if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
-    agents[static_cast<std::size_t>(descriptor)] = agent.empty() ? nullptr : ::strdup(agent.c_str());
+    agents[static_cast<std::size_t>(descriptor)] = agent.empty() ? nullptr : kept_name(agent);
   }
   return descriptor;
 }

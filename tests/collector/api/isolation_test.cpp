@@ -32,8 +32,9 @@ std::string in_lower_case(std::string text) {
 std::string encoded(const std::string& text, const std::string& percent = "%") {
   constexpr const char* kDigits = "0123456789abcdef";
   std::string all;
-  for (const unsigned char c : text) {
-    all += c == '/' ? std::string("/") : percent + kDigits[c >> 4U] + kDigits[c & 15U];
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    all += c == '/' ? std::string("/") : percent + kDigits[byte >> 4U] + kDigits[byte & 15U];
   }
   return all;
 }
