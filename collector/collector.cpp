@@ -627,7 +627,8 @@ Collector::Collector(CollectorParts parts, CollectorOptions options)
 
 Collector::~Collector() {
   state_->closed = true;
-  state_->heaps.ask({});  // those that wait for their turn
+  state_->files_told = nullptr;  // it holds the state
+  state_->heaps.ask({});         // those that wait for their turn
   stop_events();
 }
 

@@ -676,23 +676,31 @@ TEST_CASE(
 
 TEST_CASE("a collector that goes in the middle of a tick leaves nothing of it to be done") {
   Host host;
+  std::weak_ptr<const Fleet> told;
   std::optional<Collector> collector;
-  collector.emplace(
-      CollectorParts{.processes = host.processes,
-                     .panes = host.panes,
-                     .read_fleet = [&](Depth, auto then) { then(std::make_shared<const Fleet>(host.fleet)); },
-                     .ledgers = &host.lane,
-                     .clock = host.clock,
-                     .runtime = host.loop.runtime(),
-                     .ask_heap = {},
-                     .published = [&](const TickReport& report) { host.reports.push_back(report); }},
-      CollectorOptions{});
+  collector.emplace(CollectorParts{.processes = host.processes,
+                                   .panes = host.panes,
+                                   .read_fleet =
+                                       [&](Depth, auto then) {
+                                         const auto made = std::make_shared<const Fleet>(host.fleet);
+                                         told = made;
+                                         then(made);
+                                       },
+                                   .ledgers = &host.lane,
+                                   .clock = host.clock,
+                                   .runtime = host.loop.runtime(),
+                                   .ask_heap = {},
+                                   .published = [&](const TickReport& report) { host.reports.push_back(report); }},
+                    CollectorOptions{});
   host.add_agent("echo", kServer);
   host.show({{.pid = kServer, .parent = 1, .own = 5s}});
   host.clock.each_reading = 5ms;
   collector->tick();
   REQUIRE(collector->ticking());
+  collector->reread_files(Depth::changed);  // kept until the tick is over
+  REQUIRE(collector->reading());
   collector.reset();
   host.loop.advance(1s);
   CHECK(host.reports.empty());
+  CHECK(told.expired());
 }
