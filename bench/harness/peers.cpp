@@ -1,11 +1,9 @@
 #include "bench/harness/peers.h"
 
+#include <algorithm>
 #include <array>
-#include <csignal>
 #include <fmt/format.h>
 #include <fstream>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include "bench/harness/process_clock.h"
 #include "bench/harness/programs.h"
 #include "bench/harness/scrape.h"
+#include "bench/idle_children.h"
 #include "collector/meter.h"
 #include "collector/sources/procfs_source.h"
 #include "collector/sources/ps_parser.h"
@@ -50,37 +49,12 @@ std::vector<Repeating> repeating_tools() {
 
 double mib(std::optional<Bytes> bytes) { return bytes ? static_cast<double>(bytes->value) / (1 << 20) : 0; }
 
-/// Children that do nothing, so that there are so many processes on the host; ended with it.
-class IdleProcesses {
- public:
-  explicit IdleProcesses(std::size_t wanted) {
-    const auto parent = getpid();
-    for (auto have = count(); have < wanted; ++have) {
-      const pid_t child = fork();
-      if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (getppid() == parent) pause();
-        _exit(0);
-      }
-      if (child > 0) children_.push_back(child);
-    }
-  }
-  ~IdleProcesses() {
-    for (const auto child : children_) kill(child, SIGKILL);
-    for (const auto child : children_) waitpid(child, nullptr, 0);
-  }
-  IdleProcesses(const IdleProcesses&) = delete;
-  IdleProcesses& operator=(const IdleProcesses&) = delete;
-
- private:
-  static std::size_t count() {
-    std::size_t processes = 0;
-    const auto source = make_procfs_source();
-    if (source) (*source)->look([&](const Result<ProcessTable>& table) { processes = table ? table->size() : 0; });
-    return processes;
-  }
-  std::vector<pid_t> children_;
-};
+std::size_t count_processes() {
+  std::size_t processes = 0;
+  const auto source = make_procfs_source();
+  if (source) (*source)->look([&](const Result<ProcessTable>& table) { processes = table ? table->size() : 0; });
+  return processes;
+}
 
 ResolvedRoots roots_of(const std::vector<DescribedAgent>& agents, const ProcessTable& table) {
   ResolvedRoots resolved;
@@ -246,7 +220,8 @@ Result<Peers> measure_peers(const MeteredOptions& options) {
   if (!agents) return fail(agents.error());
   peers.agents = agents->size();
   for (const auto& agent : *agents) peers.sessions += agent.sessions.size();
-  const IdleProcesses idle(kProcesses);
+  const auto there = count_processes();
+  const IdleChildren idle(kProcesses - std::min(there, kProcesses));
   const auto ps = BareProgram::find("ps", linux_ps_arguments());
   if (!ps) return fail(ps.error());
   const auto tmux = BareProgram::find("tmux", {"-u", "list-panes", "-a", "-F", "#{pid} #{pane_pid} #{session_name}"});

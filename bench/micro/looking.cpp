@@ -1,55 +1,28 @@
 #include <benchmark/benchmark.h>
-#include <csignal>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
+#include "bench/idle_children.h"
 #include "collector/meter.h"
 #include "collector/sources/procfs_source.h"
 
 namespace fleetledger::bench {
 namespace {
 
-/// So many children that do nothing, ended with it. Every tenth stands for a source of an agent's.
-class IdleChildren {
- public:
-  explicit IdleChildren(std::int64_t count) {
-    const auto parent = getpid();
-    for (std::int64_t i = 0; i < count; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (getppid() == parent) pause();
-        _exit(0);
-      }
-      if (child > 0) children_.push_back(child);
-    }
+/// Every tenth stands for a source of an agent's.
+ResolvedRoots roots_of(const std::vector<pid_t>& children, const ProcessTable& table) {
+  ResolvedRoots resolved;
+  resolved.metered.push_back({1, 0});
+  for (std::size_t i = 0; i < children.size(); i += 10) {
+    const auto* reading = table.find(children[i]);
+    const Claim claim{1, static_cast<std::uint32_t>(i + 1)};
+    if (reading == nullptr) continue;
+    resolved.roots.claims.emplace(reading->key, claim);
+    resolved.named.push_back({claim, 0, "session:" + std::to_string(i), reading->key.pid, {}});
   }
-  ~IdleChildren() {
-    for (const auto child : children_) kill(child, SIGKILL);
-    for (const auto child : children_) waitpid(child, nullptr, 0);
-  }
-  IdleChildren(const IdleChildren&) = delete;
-  IdleChildren& operator=(const IdleChildren&) = delete;
-
-  [[nodiscard]] ResolvedRoots roots(const ProcessTable& table) const {
-    ResolvedRoots resolved;
-    resolved.metered.push_back({1, 0});
-    for (std::size_t i = 0; i < children_.size(); i += 10) {
-      const auto* reading = table.find(children_[i]);
-      const Claim claim{1, static_cast<std::uint32_t>(i + 1)};
-      if (reading == nullptr) continue;
-      resolved.roots.claims.emplace(reading->key, claim);
-      resolved.named.push_back({claim, 0, "session:" + std::to_string(i), reading->key.pid, {}});
-    }
-    return resolved;
-  }
-
- private:
-  std::vector<pid_t> children_;
-};
+  return resolved;
+}
 
 /// A source that keeps hardly any descriptor open if few are allowed while it is made: a quarter of them.
 std::unique_ptr<ProcessSource> open_proc(bool keep_descriptors) {
@@ -64,7 +37,7 @@ std::unique_ptr<ProcessSource> open_proc(bool keep_descriptors) {
 }
 
 void look_at_proc(benchmark::State& state) {
-  const IdleChildren children(state.range(0));
+  const IdleChildren children(static_cast<std::size_t>(state.range(0)));
   const auto source = open_proc(state.range(1) != 0);
   std::size_t processes = 0;
   for (auto _ : state) {
@@ -79,12 +52,12 @@ BENCHMARK(look_at_proc)
     ->Unit(benchmark::kMillisecond);
 
 void look_and_attribute(benchmark::State& state) {
-  const IdleChildren children(state.range(0));
+  const IdleChildren children(static_cast<std::size_t>(state.range(0)));
   const auto source = open_proc(true);
   Meter meter(Scope::tree);
   for (auto _ : state) {
     source->look([&](Result<ProcessTable> table) {
-      const auto roots = children.roots(*table);
+      const auto roots = roots_of(children.pids(), *table);
       meter.look(std::move(*table), roots);
     });
     benchmark::DoNotOptimize(meter.take(1));
