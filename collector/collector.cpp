@@ -22,7 +22,7 @@ constexpr std::size_t kEnvironmentsAtOnce = 200;
 constexpr Micros kLookAgain = std::chrono::milliseconds{100};
 /// After so long a tick leaves the rest of its work to the next turn of the loop: on a host of many agents requests and
 /// timers come in between.
-constexpr Micros kTurn = std::chrono::milliseconds{4};
+constexpr Micros kTurn = std::chrono::milliseconds{2};
 /// In the schedule: the one period for all agents, which goes on while there are none. No agent's id is empty.
 constexpr const char* kAllAgents = "";
 constexpr Micros kPatienceWithFiles = std::chrono::seconds{1};

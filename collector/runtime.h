@@ -10,7 +10,8 @@ namespace fleetledger {
 struct Runtime {
   /// Runs `work` on another thread, then `done`.
   std::function<void(std::function<void()> work, std::function<void()> done)> in_pool;
-  /// Calls `then` once after `delay`, unless the program stops before.
+  /// Calls `then` once after `delay`, unless the program stops before; without a delay in the loop's next turn, when
+  /// all that waits for this one has been heard.
   std::function<void(Micros delay, std::function<void()> then)> after;
 };
 

@@ -6,6 +6,7 @@
 
 #include "backends/backends.h"
 #include "collector/clock.h"
+#include "collector/loop/handle.h"
 #include "collector/loop/loop_runtime.h"
 #include "collector/store_lane.h"
 #include "tests/support/test_loop.h"
@@ -55,6 +56,55 @@ TEST_CASE("fifty agents' ticks go through the pool to their ledgers while they a
     CHECK(*store->sample_count(ledger(agent)) == 10);
   }
   loop.await([&] { return read == 50; });
+}
+
+TEST_CASE("what is left to the loop's next turn comes after what waits for this one, each piece in a turn of its own") {
+  TestLoop loop;
+  std::vector<std::string> heard;
+  LoopRuntime runtime(loop.get());
+  const auto after = runtime.runtime().after;
+  const auto event = make_handle<uv_async_t>([&](uv_async_t* handle) {
+    return uv_async_init(loop.get(), handle, [](uv_async_t* sent) {
+      static_cast<std::vector<std::string>*>(sent->data)->emplace_back("event");
+    });
+  });
+  event->data = &heard;
+  const auto piece = [&](const std::string& name) {
+    heard.push_back(name);
+    uv_async_send(event.get());
+  };
+  const auto begin = [&] {
+    piece("begun");
+    after(0ms, [&] {
+      piece("first");
+      after(0ms, [&] { heard.emplace_back("second"); });
+    });
+  };
+  const std::vector<std::string> in_turn{"begun", "event", "first", "event", "second"};
+
+  SECTION("begun by a timer") { after(1ms, begin); }
+  SECTION("begun by an event") { runtime.runtime().in_pool([] {}, begin); }
+  loop.await([&] { return heard.size() >= in_turn.size(); });
+  CHECK(heard == in_turn);
+}
+
+TEST_CASE("what is left to a turn does not come once the runtime is gone, and may ask for another as it goes") {
+  TestLoop loop;
+  auto runtime = std::make_unique<LoopRuntime>(loop.get());
+  const auto after = runtime->runtime().after;
+  bool came = false;
+  const auto asks_as_it_goes = std::shared_ptr<int>(new int, [&](int* held) {
+    after(0ms, [&] { came = true; });
+    delete held;
+  });
+  after(0ms, [&] { runtime.reset(); });
+  after(0ms, [&came, held = asks_as_it_goes] { came = true; });
+  loop.await([&] { return runtime == nullptr; });
+  bool passed = false;
+  LoopRuntime other(loop.get());
+  other.runtime().after(0ms, [&] { other.runtime().after(0ms, [&] { passed = true; }); });
+  loop.await([&] { return passed; });
+  CHECK_FALSE(came);
 }
 
 TEST_CASE("timers fire in their order, and not at all once the runtime is gone") {
