@@ -299,16 +299,18 @@ std::int64_t prune_hours(WritableLedgerHours& ledger, WallTime cutoff, Micros mo
   return deleted;
 }
 
-void prune_rollups(WritableLedgerHours& ledger, WallTime cutoff) {
+bool prune_rollups(WritableLedgerHours& ledger, WallTime cutoff) {
   const auto oldest = ledger.first_rollup(WallTime::min());
   if (!oldest || *oldest >= day_of(cutoff)) {
-    return;
+    return false;
   }
   const auto row = ledger.first_row(WallTime::min());
   const WallTime end = std::min(day_of(row ? std::min(cutoff, *row) : cutoff), day_of(*oldest) + kDay);
-  if (*oldest < end) {
-    ledger.remove_rollups(end);
+  if (*oldest >= end) {
+    return false;
   }
+  ledger.remove_rollups(end);
+  return true;
 }
 
 void roll_hour_of(WritableLedgerHours& ledger, WallTime ts, Micros most_guess, Then then) {

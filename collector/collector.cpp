@@ -98,7 +98,12 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::set<std::string> wanted;  ///< by the fleet
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
-  std::map<std::string, WallTime> newest_rows;  ///< handed to ledgers, by agent id
+  /// Of an agent's ticks that were handed to its ledger.
+  struct Handed {
+    WallTime newest{};
+    std::optional<WallTime> pruned;  ///< the hour of the last one that pruned
+  };
+  std::map<std::string, Handed> handed;  ///< by agent id
   TickReport report;                            ///< being made
   TickReport published;                         ///< the last whole one
   SelfUsage self_before = read_self_usage();
@@ -151,6 +156,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void read_environments();
   std::vector<std::string> take_due();
   void append_for(const MeteredAgent& metered, const std::vector<std::string>& due);
+  void prune_with(AgentTick& tick, const Agent& agent);
   void hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written = {});
   [[nodiscard]] EventFeed::Ways ways_of_events();
   void check_events(bool all);
@@ -510,16 +516,30 @@ void Collector::State::append_for(const MeteredAgent& metered, const std::vector
       }
     }
     if (parts.ledgers != nullptr) {
-      newest_rows[agent.identity.id] = wall;
-      AgentTick tick{said.samples, {}, wall - agent.settings.retention};
+      AgentTick tick;
+      tick.samples = said.samples;
       tick.most_bytes = agent.settings.max_ledger_size;
-      tick.prune_rollups_before = wall - agent.settings.rollup_retention;
-      prune_events(tick, agent.settings, wall);
+      prune_with(tick, agent);
+      handed[agent.identity.id].newest = wall;
       hand_over(ledger_of(agent), std::move(tick));
     }
   }
   said.status = status_of(agent);
   report.agents.push_back(std::move(said));
+}
+
+/// What is too old goes with a tick an hour, samples by whole hours in any case; each time the ledger is asked for it
+/// costs more than the rows of a tick. An arrear goes with the ticks that follow.
+void Collector::State::prune_with(AgentTick& tick, const Agent& agent) {
+  const auto hour = std::chrono::floor<std::chrono::hours>(report.ts);
+  const auto* health = parts.ledgers->health(agent.identity.id);
+  const bool arrear = health != nullptr && health->standing && health->standing->more_to_prune;
+  if (auto& pruned = handed[agent.identity.id].pruned; pruned != hour || arrear) {
+    pruned = hour;
+    tick.prune_samples_before = report.ts - agent.settings.retention;
+    tick.prune_rollups_before = report.ts - agent.settings.rollup_retention;
+    prune_events(tick, agent.settings, report.ts);
+  }
 }
 
 /// The one way to the ledgers: what goes through here is counted.
@@ -552,8 +572,8 @@ void Collector::State::take_snapshot() {
   for (std::size_t i = 0; i < taken.agents.size(); ++i) {
     auto& agent = taken.agents[i];
     agent.status = status_of(fleet->agents[i]);
-    const auto newest = newest_rows.find(agent.identity.id);
-    agent.newest_row = newest == newest_rows.end() ? std::nullopt : std::optional{newest->second};
+    const auto known = handed.find(agent.identity.id);
+    agent.newest_row = known == handed.end() ? std::nullopt : std::optional{known->second.newest};
     if (const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id)) {
       agent.ledger = *health;
     }
@@ -563,7 +583,7 @@ void Collector::State::take_snapshot() {
   for (const auto& agent : fleet->agents) {
     known.insert(agent.identity.id);
   }
-  std::erase_if(newest_rows, [&](const auto& entry) { return !known.contains(entry.first); });
+  std::erase_if(handed, [&](const auto& entry) { return !known.contains(entry.first); });
   totals.add(taken, parts.clock.monotonic());
   snapshot = std::make_shared<const Snapshot>(std::move(taken));
 }

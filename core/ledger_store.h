@@ -37,6 +37,8 @@ struct LedgerStanding {
   /// With this append samples before this moment went earlier than they should, or, where none are left that could,
   /// rollups: the ledger held more than it may.
   std::optional<WallTime> cut_to{};
+  /// Of what this append was to prune there was more than goes at a time: another one that prunes goes on with it.
+  bool more_to_prune = false;
 
   friend bool operator==(const LedgerStanding&, const LedgerStanding&) = default;
 };

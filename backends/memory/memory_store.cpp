@@ -230,11 +230,12 @@ class MemoryStore final : public LedgerStore {
     for (const auto& [source, mark] : tick.marks) {
       ledger.marks[source] = mark;
     }
+    LedgerStanding standing = memory();
     if (tick.prune_samples_before) {
-      prune_hours(hours, *tick.prune_samples_before, most_guess(key));
+      standing.more_to_prune = prune_hours(hours, *tick.prune_samples_before, most_guess(key)) >= kRowsAtOnce;
     }
-    if (tick.prune_rollups_before) {
-      prune_rollups(hours, *tick.prune_rollups_before);
+    if (tick.prune_rollups_before && prune_rollups(hours, *tick.prune_rollups_before)) {
+      standing.more_to_prune = true;
     }
     if (tick.prune_events_before) {
       ledger.events.prune(*tick.prune_events_before, is_ours);
@@ -246,7 +247,7 @@ class MemoryStore final : public LedgerStore {
     keep_newest(ledger, hours, key);
     ledger.events.keep_newest(most_rows_);
     ledger.recoveries.keep_newest(most_rows_);
-    return memory();
+    return standing;
   }
 
   Result<LedgerSummary> summary(const LedgerKey& key, WallTime since) override {

@@ -170,7 +170,7 @@ struct LedgerWriter::Parts {
     return found;
   }
 
-  std::optional<WallTime> insert(const AgentTick& tick, const RollAt& roll) {
+  Appended insert(const AgentTick& tick, const RollAt& roll) {
     std::vector<Sample> samples;
     samples.reserve(tick.samples.size());
     for (const Sample& sample : tick.samples) {
@@ -200,8 +200,12 @@ struct LedgerWriter::Parts {
     for (const auto& [source, mark] : tick.marks) {
       set(source, mark);
     }
-    prune_all(tick, roll.most_guess);
-    return tick.most_bytes && roll.now ? shrink(*tick.most_bytes, *roll.now, roll.most_guess) : std::nullopt;
+    Appended appended;
+    appended.more_to_prune = prune_all(tick, roll.most_guess);
+    if (tick.most_bytes && roll.now) {
+      appended.cut_to = shrink(*tick.most_bytes, *roll.now, roll.most_guess);
+    }
+    return appended;
   }
 
   /// Of the oldest rows so many that what is left is within the bound, but not more than a few thousand at a time; from
@@ -290,20 +294,24 @@ struct LedgerWriter::Parts {
     return deleted;
   }
 
-  void prune_all(const AgentTick& tick, Micros most_guess) {
+  /// Whether there is more to prune than went.
+  bool prune_all(const AgentTick& tick, Micros most_guess) {
+    bool more = false;
+    const auto pruned = [&more](std::int64_t rows) { more = more || rows >= kRowsAtOnce; };
     if (tick.prune_samples_before) {
-      prune_hours(hours, *tick.prune_samples_before, most_guess);
+      pruned(prune_hours(hours, *tick.prune_samples_before, most_guess));
     }
-    if (tick.prune_rollups_before) {
-      prune_rollups(hours, *tick.prune_rollups_before);
+    if (tick.prune_rollups_before && prune_rollups(hours, *tick.prune_rollups_before)) {
+      more = true;
     }
     if (tick.prune_events_before) {
-      prune_some(prune_events.get(), *tick.prune_events_before, kSentinelEvents);
-      prune_some(prune_recoveries.get(), *tick.prune_events_before);
+      pruned(prune_some(prune_events.get(), *tick.prune_events_before, kSentinelEvents));
+      pruned(prune_some(prune_recoveries.get(), *tick.prune_events_before));
     }
     if (tick.prune_upstream_events_before) {
-      prune_some(prune_upstream_events.get(), *tick.prune_upstream_events_before, kSentinelEvents);
+      pruned(prune_some(prune_upstream_events.get(), *tick.prune_upstream_events_before, kSentinelEvents));
     }
+    return more;
   }
 };
 
@@ -360,14 +368,14 @@ void LedgerWriter::let_go_of_memory() {
 }
 
 Result<LedgerWriter::Appended> LedgerWriter::append(const AgentTick& tick, const RollAt& roll) {
-  return parts_->in_transaction("append to", [&] { return Appended{std::nullopt, parts_->insert(tick, roll)}; });
+  return parts_->in_transaction("append to", [&] { return parts_->insert(tick, roll); });
 }
 
 Result<LedgerWriter::Appended> LedgerWriter::append_unless_foreign(const AgentTick& tick, const RollAt& roll,
                                                                    WallTime since, WallTime until) {
   return parts_->in_transaction("append to", [&] {
     const auto foreign = parts_->find_foreign(since, until);
-    return foreign ? Appended{foreign, std::nullopt} : Appended{std::nullopt, parts_->insert(tick, roll)};
+    return foreign ? Appended{.foreign = foreign} : parts_->insert(tick, roll);
   });
 }
 

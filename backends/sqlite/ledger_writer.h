@@ -42,6 +42,7 @@ class LedgerWriter {
   struct Appended {
     std::optional<WallTime> foreign;  ///< the newest row of another sampler, because of which nothing was written
     std::optional<WallTime> cut_to;   ///< see LedgerStanding
+    bool more_to_prune = false;       ///< likewise
   };
 
   /// As LedgerStore::append and prune_older_than, in this place.

@@ -34,7 +34,7 @@ class SqliteStore final : public LedgerStore {
       }
       remember(ledger, {now, appended->foreign});
       if (!appended->foreign) {
-        return standing_of(ledger, *home, std::nullopt, appended->cut_to);
+        return standing_of(ledger, *home, std::nullopt, *appended);
       }
       forget(home->place.file());
       if (ledger.location == LedgerLocation::agent) {
@@ -53,7 +53,7 @@ class SqliteStore final : public LedgerStore {
     }
     return standing_of(ledger, *home,
                        tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)),
-                       written->cut_to);
+                       *written);
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
@@ -159,12 +159,13 @@ class SqliteStore final : public LedgerStore {
   }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
-                                    std::optional<WallTime> other, std::optional<WallTime> cut_to = std::nullopt) {
+                                    std::optional<WallTime> other, const LedgerWriter::Appended& appended = {}) {
     return {.place = home.place.file(),
             .central_since = home.central_since,
             .other_sampler = other,
             .yielding = other && ledger.location == LedgerLocation::agent,
-            .cut_to = cut_to};
+            .cut_to = appended.cut_to,
+            .more_to_prune = appended.more_to_prune};
   }
 
   /// As LedgerWriter's. A file that is not open yet is looked at first, so that one that another sampler writes is left
@@ -178,7 +179,7 @@ class SqliteStore final : public LedgerStore {
         return fail(foreign.error());
       }
       if (*foreign) {
-        return LedgerWriter::Appended{*foreign, std::nullopt};
+        return LedgerWriter::Appended{.foreign = *foreign};
       }
     }
     const RollAt roll = roll_at(ledger, tick);
