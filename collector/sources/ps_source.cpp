@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "collector/clock.h"
+#include "collector/loop/worker.h"
 #include "collector/sources/child.h"
 #include "collector/sources/proc_stat.h"
 #include "collector/sources/program.h"
@@ -40,61 +41,97 @@ OwnProcess own_process() {
   return own;
 }
 
+/// What one run of ps printed, and the moments between which it looked.
+struct Printed {
+  std::string text;
+  PsLook look;  ///< without rows
+};
+
+Result<ProcessTable> read_procps(PsHistory& history, Printed printed) {
+  auto rows = parse_linux_ps(printed.text);
+  if (!rows) {
+    return fail(std::move(rows.error()));
+  }
+  printed.look.rows = std::move(*rows);
+  return history.take(std::move(printed.look));
+}
+
+/// `with_reaped` was printed before `own`.
+Result<ProcessTable> read_macos(PsHistory& history, const Printed& with_reaped, Printed own) {
+  auto reaped_rows = parse_macos_ps(with_reaped.text);
+  if (!reaped_rows) {
+    return fail(std::move(reaped_rows.error()));
+  }
+  auto rows = parse_macos_ps(own.text);
+  if (!rows) {
+    return fail(std::move(rows.error()));
+  }
+  own.look.rows = merge_macos_ps(std::move(*rows), std::move(*reaped_rows));
+  return history.take(std::move(own.look));
+}
+
+/// What ps prints of thousands of processes takes tens of milliseconds to read: that is done in the pool.
 class PsSource final : public ProcessSource {
  public:
-  PsSource(uv_loop_s* loop, PsOptions options) : options_(std::move(options)), history_(own_process()), child_(loop) {}
+  PsSource(uv_loop_s* loop, PsOptions options)
+      : loop_(loop), options_(std::move(options)), history_(std::make_shared<PsHistory>(own_process())), child_(loop) {}
 
   void look(Done done) override {
+    if (reading_) {
+      done(fail("read the output of ps: that of the one before is still being read", Error::Kind::busy));
+      return;
+    }
     if (options_.flavour == PsFlavour::procps) {
-      run(linux_ps_arguments(), parse_linux_ps, [this, done = std::move(done)](Result<PsLook> look) {
-        done(look ? history_.take(std::move(*look)) : fail(std::move(look.error())));
+      run(linux_ps_arguments(), [this, done = std::move(done)](Result<Printed> printed) {
+        if (!printed) {
+          done(fail(std::move(printed.error())));
+          return;
+        }
+        read([printed =
+                  std::move(*printed)](PsHistory& history) mutable { return read_procps(history, std::move(printed)); },
+             done);
       });
       return;
     }
-    run(macos_ps_arguments(MacosTimes::with_reaped), parse_macos_ps,
-        [this, done = std::move(done)](Result<PsLook> with_reaped) {
-          if (!with_reaped) {
-            done(fail(std::move(with_reaped.error())));
-            return;
-          }
-          run(macos_ps_arguments(MacosTimes::own), parse_macos_ps,
-              [this, done, reaped = std::move(with_reaped->rows)](Result<PsLook> look) {
-                if (look) {
-                  look->rows = merge_macos_ps(std::move(look->rows), reaped);
-                }
-                done(look ? history_.take(std::move(*look)) : fail(std::move(look.error())));
-              });
-        });
+    run(macos_ps_arguments(MacosTimes::with_reaped), [this, done = std::move(done)](Result<Printed> with_reaped) {
+      if (!with_reaped) {
+        done(fail(std::move(with_reaped.error())));
+        return;
+      }
+      run(macos_ps_arguments(MacosTimes::own), [this, done, reaped = std::move(*with_reaped)](Result<Printed> own) {
+        if (!own) {
+          done(fail(std::move(own.error())));
+          return;
+        }
+        read([reaped, own = std::move(*own)](
+                 PsHistory& history) mutable { return read_macos(history, reaped, std::move(own)); },
+             done);
+      });
+    });
   }
 
  private:
-  /// One run of ps, read by `parse`, with the moments between which it looked.
-  void run(std::vector<std::string> arguments, Result<std::vector<PsRow>> (*parse)(std::string_view),
-           std::function<void(Result<PsLook>)> done) {
+  /// One run of ps.
+  void run(std::vector<std::string> arguments, std::function<void(Result<Printed>)> done) {
     const bool ours = !child_.running();
     child_.run({.program = options_.program,
                 .arguments = std::move(arguments),
                 .environment = {"LC_ALL=C.UTF-8", "PATH=" + std::string(kProgramPath)},
                 .timeout = options_.timeout,
                 .output_limit = options_.output_limit},
-               [this, parse, done = std::move(done)](Result<ChildExit> exit) {
-                 PsLook look;
-                 look.started = started_;
-                 look.boot_started = boot_started_;
-                 look.ended = system_clock().monotonic();
-                 look.boot_ended = boot_now();
-                 const auto output = output_of(options_.program, std::move(exit));
+               [this, done = std::move(done)](Result<ChildExit> exit) {
+                 Printed printed;
+                 printed.look.started = started_;
+                 printed.look.boot_started = boot_started_;
+                 printed.look.ended = system_clock().monotonic();
+                 printed.look.boot_ended = boot_now();
+                 auto output = output_of(options_.program, std::move(exit));
                  if (!output) {
-                   done(fail(output.error()));
+                   done(fail(std::move(output.error())));
                    return;
                  }
-                 auto rows = parse(*output);
-                 if (!rows) {
-                   done(fail(std::move(rows.error())));
-                   return;
-                 }
-                 look.rows = std::move(*rows);
-                 done(std::move(look));
+                 printed.text = std::move(*output);
+                 done(std::move(printed));
                });
     if (ours) {
       // By now the child is past its exec and has not looked at anything.
@@ -103,11 +140,33 @@ class PsSource final : public ProcessSource {
     }
   }
 
+  /// Has the pool make a table of what was printed. One at a time: the history is one.
+  void read(std::function<Result<ProcessTable>(PsHistory&)> make, Done done) {
+    struct Job {
+      std::shared_ptr<PsHistory> history;
+      std::function<Result<ProcessTable>(PsHistory&)> make;
+      std::optional<Result<ProcessTable>> table;
+    };
+    const auto job = std::make_shared<Job>(Job{history_, std::move(make), {}});
+    reading_ = true;
+    run_in_pool(
+        loop_, [job] { job->table = job->make(*job->history); },
+        [this, job, done = std::move(done), alive = std::weak_ptr(alive_)] {
+          if (!alive.expired()) {
+            reading_ = false;
+            done(std::move(*job->table));
+          }
+        });
+  }
+
+  uv_loop_s* loop_;
   PsOptions options_;
-  PsHistory history_;
+  std::shared_ptr<PsHistory> history_;  ///< used by the job that reads
+  bool reading_ = false;
   MonotonicTime started_{};
   BootTime boot_started_{};
-  ChildRunner child_;  // dies first: no callback comes after
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  ///< asked by a job that outlives us
+  ChildRunner child_;                                                       // dies first: no callback comes after
 };
 
 }  // namespace

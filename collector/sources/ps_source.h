@@ -29,8 +29,8 @@ struct PsOptions {
   PsFlavour flavour = kPsFlavour;
 };
 
-/// Looks by one run of `ps -A` each. The loop outlives the source; a source that goes away while ps runs ends it
-/// without calling back, and the loop goes on until that ps is reaped.
+/// Looks by one run of `ps -A` each, whose output is read in the pool. The loop outlives the source; a source that goes
+/// away in the middle of a look ends its ps without calling back, and the loop goes on until that is reaped.
 [[nodiscard]] std::unique_ptr<ProcessSource> make_ps_source(uv_loop_s* loop, PsOptions options);
 
 }  // namespace fleetledger
