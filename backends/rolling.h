@@ -92,8 +92,8 @@ class LateRows {
 /// kRowsAtOnce: it is done.
 std::int64_t prune_hours(WritableLedgerHours& ledger, WallTime cutoff, Micros most_guess);
 
-/// Deletes the rollups of days before that of `cutoff` that have no rows any more: of one day, the oldest. Whether there
-/// was one: then there may be another.
+/// Deletes the rollups of days before that of `cutoff` that have no rows any more: of one day, the oldest. Whether
+/// there was one: then there may be another.
 bool prune_rollups(WritableLedgerHours& ledger, WallTime cutoff);
 
 enum class Then {

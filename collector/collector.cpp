@@ -104,8 +104,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
     std::optional<WallTime> pruned;  ///< the hour of the last one that pruned
   };
   std::map<std::string, Handed> handed;  ///< by agent id
-  TickReport report;                            ///< being made
-  TickReport published;                         ///< the last whole one
+  TickReport report;                     ///< being made
+  TickReport published;                  ///< the last whole one
   SelfUsage self_before = read_self_usage();
   SnapshotMaker snapshots;
   /// What the meter's last look was charged by, and when that was.

@@ -339,6 +339,22 @@ TEST_CASE("a long arrear of old samples is gone after one prune_older_than") {
   });
 }
 
+TEST_CASE("of a long arrear a part goes with each tick that prunes, and it is said when some is left") {
+  with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
+    AgentTick many;
+    for (int index = 0; index < 12'000; ++index) {
+      many.samples.push_back(sample(1000 * index, "a"));
+    }
+    CHECK_FALSE(must(store.append(ledger, many)).more_to_prune);
+    AgentTick prune;
+    prune.prune_samples_before = at(11'000'000);
+    CHECK(must(store.append(ledger, prune)).more_to_prune);
+    CHECK(must(store.sample_count(ledger)) == 12'000 - 2 * 3600);
+    CHECK_FALSE(must(store.append(ledger, prune)).more_to_prune);
+    CHECK(must(store.sample_count(ledger)) == 1200);
+  });
+}
+
 TEST_CASE("an event with a known id is left as it is") {
   with_every_backend([](LedgerStore& store, const LedgerKey& ledger) {
     RateLimitEvent first = event(kNoon, 1);

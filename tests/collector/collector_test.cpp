@@ -629,8 +629,38 @@ TEST_CASE("a wall clock that is set a day on or back changes no usage, no interv
   for (std::size_t i = 0; i < moments.size(); ++i) {
     CHECK(written[i].samples.front().ts == moments[i]);
     // What is too old is reckoned from the clock as it stands: no day is taken off the retention for good.
-    CHECK(written[i].prune_samples_before == moments[i] - echo.settings.retention);
+    const bool same_hour = i > 0 && std::chrono::floor<std::chrono::hours>(moments[i]) ==
+                                        std::chrono::floor<std::chrono::hours>(moments[i - 1]);
+    CHECK(written[i].prune_samples_before ==
+          (same_hour ? std::nullopt : std::optional(moments[i] - echo.settings.retention)));
   }
+}
+
+TEST_CASE("one tick an hour prunes, and those after it as long as there is more") {
+  Host host;
+  const auto echo = host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.clock.wall_now = std::chrono::floor<std::chrono::hours>(host.clock.wall_now) + 10min;
+  std::vector<bool> pruned;
+  host.tick();
+  const auto tick_at = [&](Micros later) {
+    host.loop.advance(later);
+    host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+    host.tick();
+    pruned.push_back(host.store.written[echo.identity.id].back().prune_samples_before.has_value());
+  };
+  tick_at(5min);
+  tick_at(5min);
+  CHECK(pruned == std::vector{true, false});
+  host.store.standings[echo.identity.id].more_to_prune = true;
+  tick_at(1min);  // after this one it is known
+  tick_at(1min);
+  tick_at(1min);
+  host.store.standings[echo.identity.id].more_to_prune = false;
+  tick_at(1min);
+  tick_at(1min);
+  tick_at(40min);
+  CHECK(pruned == std::vector{true, false, false, true, true, true, false, true});
 }
 
 TEST_CASE(

@@ -83,7 +83,9 @@ TEST_CASE("what is left to the loop's next turn comes after what waits for this 
   const std::vector<std::string> in_turn{"begun", "event", "first", "event", "second"};
 
   SECTION("begun by a timer") { after(1ms, begin); }
-  SECTION("begun by an event") { runtime.runtime().in_pool([] {}, begin); }
+  SECTION("begun by an event") {
+    runtime.runtime().in_pool([] {}, begin);
+  }
   loop.await([&] { return heard.size() >= in_turn.size(); });
   CHECK(heard == in_turn);
 }
