@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <mutex>
 #include <set>
+#include <spawn.h>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -204,10 +205,20 @@ int mknod(const char* path, mode_t mode, dev_t device) {
   return unless<int>(refusal(agent_of(path), true), [&] { return next(path, mode, device); });
 }
 
-int execvp(const char* program, char* const* arguments) {
-  static const auto next = real<int (*)(const char*, char* const*)>("execvp");
-  wait_while_stalled("exec");
-  return next(program, arguments);
+/// A child that stalls before its exec: it holds what its parent had open, and goes when the fault is over.
+int posix_spawn(pid_t* pid, const char* program, const posix_spawn_file_actions_t* actions,
+                const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  static const auto next = real<decltype(&::posix_spawn)>("posix_spawn");
+  if (!has("exec", "stall")) {
+    return next(pid, program, actions, attributes, arguments, environment);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    wait_while_stalled("exec");
+    ::_exit(127);
+  }
+  *pid = child;
+  return child < 0 ? errno : 0;
 }
 
 int lstat(const char* path, struct stat* to) {
