@@ -613,7 +613,7 @@ AgentStatus Collector::State::status_of(const Agent& agent) const {
   const auto now = parts.clock.wall();
   const auto as_it_stands =
       status_with(agent, health != nullptr && health->standing ? *health->standing : LedgerStanding{}, now);
-  if (health == nullptr || !health->error || !agent.metered()) {
+  if (health == nullptr || !health->error || !agent.metered() || agent.silent_since) {
     return as_it_stands;
   }
   const bool for_long = now - *health->failing_since >= kBusyIsUnavailable;

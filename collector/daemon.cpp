@@ -56,7 +56,7 @@ std::string hour_text(WallTime time) {
 }
 
 // Besides those: one reading each of the agents' files, of environments and of /proc.
-static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + Heaps::kAtOnce + 3 <= kPoolThreads);
+static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + EventFeed::kMostJobs + Heaps::kAtOnce + 3 <= kPoolThreads);
 
 /// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
 class Daemon {
@@ -269,7 +269,7 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
           return;
         }
         if (watcher_) {
-          watcher_->watch(reading->fleet->folders);
+          watcher_->watch(reading->fleet->folders, reading->fleet->silent);
           log::warning_once("watch_failed", "folders", watcher_->remark().value_or(""));
         }
         *tmux_hints_ = tmux_hints(*reading->fleet);

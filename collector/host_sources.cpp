@@ -102,7 +102,7 @@ Result<std::unique_ptr<ProcessSource>> open_process_source(uv_loop_s* loop, cons
 std::vector<std::string> tmux_hints(const Fleet& fleet) {
   std::set<std::string> hints;
   for (const auto& agent : fleet.agents) {
-    if (agent.metered() && !agent.tmux_path.empty()) {
+    if (agent.metered() && !agent.silent_since && !agent.tmux_path.empty()) {
       hints.insert(agent.tmux_path);
     }
   }

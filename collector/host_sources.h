@@ -25,7 +25,7 @@ struct HostSources {
 /// trusted_program() lets it.
 using TmuxHints = std::function<std::vector<std::string>()>;
 
-/// The hints of the metered agents, each once.
+/// The hints of the metered agents, each once, but for those whose disk does not answer.
 [[nodiscard]] std::vector<std::string> tmux_hints(const Fleet& fleet);
 
 /// Finds the programs and sets the sources up on the loop. No ps, or no /proc if that is asked for: an Error. No tmux:

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <ctime>
 #include <limits>
 #include <span>
 
@@ -119,6 +120,14 @@ std::string quoted(std::string_view text) {
     at += length;
   }
   return result + "\"";
+}
+
+std::string utc_text(WallTime time) {
+  const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 64> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%SZ", &utc)};
 }
 
 std::size_t find_invalid_utf8(std::string_view text) {

@@ -22,6 +22,9 @@ namespace fleetledger {
 /// In the largest unit that leaves a whole number. Reads back as the same size, if not negative.
 [[nodiscard]] std::string format_size(Bytes size);
 
+/// A moment in UTC: "2026-01-31 08:15:02Z".
+[[nodiscard]] std::string utc_text(WallTime time);
+
 /// Foreign text for one line of a message: in double quotes, control characters and broken UTF-8 as \xNN, cut after
 /// about 80 bytes.
 [[nodiscard]] std::string quoted(std::string_view text);

@@ -41,6 +41,9 @@ std::string_view to_string(LedgerLocation location) {
 }
 
 AgentState Agent::state() const {
+  if (silent_since) {
+    return AgentState::unavailable;
+  }
   if (!config_readable) {
     return AgentState::unreadable;
   }

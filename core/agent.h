@@ -31,7 +31,7 @@ enum class AgentState {
   disabled,     ///< its ledger is switched off: `enabled: false`
   yielding,     ///< its own sampler writes the ledger, so we do not
   unreadable,   ///< its config cannot be read; the last good one stays in force
-  unavailable,  ///< its ledger cannot be opened or written
+  unavailable,  ///< its ledger cannot be opened or written, or the disk of its folder does not answer
   gone,         ///< no registry names it any more
 };
 
@@ -92,10 +92,11 @@ struct Agent {
   std::vector<Session> live_sessions;      ///< of a metered agent, in the order of their ids
   std::string tmux_path;  ///< the tmux that its config suggests; foreign: run only if it can be trusted
   bool config_readable = true;
-  std::string reason;                ///< why the gate is as it is, or why its config is unreadable, in plain words
-  std::vector<std::string> remarks;  ///< what `check` tells besides: raised periods, skipped files, refused claims
+  std::optional<WallTime> silent_since;  ///< its folder's disk does not answer: what was known of it stays in force
+  std::string reason;                    ///< why the gate is as it is, or why its files cannot be read, in plain words
+  std::vector<std::string> remarks;      ///< what `check` tells besides: raised periods, skipped files, refused claims
 
-  /// sampling, idle, off, disabled or unreadable: what the files alone say.
+  /// sampling, idle, off, disabled, unreadable or unavailable: what the files alone say.
   [[nodiscard]] AgentState state() const;
   /// Whether its processes are measured: its gate is open.
   [[nodiscard]] bool metered() const { return gate.ledger && gate.sampling; }

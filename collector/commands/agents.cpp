@@ -4,9 +4,9 @@
 #include "collector/api/standing.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
-#include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/table.h"
+#include "config/values.h"
 
 namespace fleetledger {
 namespace {
@@ -22,6 +22,10 @@ struct Listed {
 std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now) {
   std::vector<Listed> listed;
   for (const auto& agent : fleet.agents) {
+    if (agent.silent_since) {  // nor would its ledger answer
+      listed.push_back({&agent, {agent.state(), agent.reason}, {}, {}});
+      continue;
+    }
     auto standing = store.standing(ledger_of(agent), now);
     listed.push_back({&agent, status_with(agent, standing, now), {}, std::move(standing)});
     if (!agent.gate.ledger) {

@@ -8,12 +8,12 @@
 #include "collector/api/standing.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
-#include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/survey.h"
 #include "collector/commands/table.h"
 #include "collector/discovery/roots.h"
 #include "collector/sources/procfs_source.h"
+#include "config/values.h"
 
 namespace fleetledger {
 namespace {
@@ -88,7 +88,7 @@ Findings find_out(const Setup& setup) {
   for (std::size_t at = 0; at < findings.fleet->agents.size(); ++at) {
     const auto& agent = findings.fleet->agents[at];
     Finding finding{&agent, {agent.state(), agent.reason}, std::nullopt, access.refusal(at), agent.remarks};
-    if (store) {
+    if (store && !agent.silent_since) {
       look_at(*store, findings.now, finding);
     }
     const auto [first, last] = refused.equal_range(agent.identity.id);

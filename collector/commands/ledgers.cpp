@@ -3,9 +3,9 @@
 #include "collector/api/ledger_json.h"
 #include "collector/commands/commands.h"
 #include "collector/commands/open_ledger.h"
-#include "collector/commands/report_view.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/table.h"
+#include "config/values.h"
 
 namespace fleetledger {
 namespace {

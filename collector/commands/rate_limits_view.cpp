@@ -5,8 +5,8 @@
 #include <tuple>
 #include <vector>
 
-#include "collector/commands/report_view.h"
 #include "collector/commands/table.h"
+#include "config/values.h"
 
 namespace fleetledger {
 namespace {

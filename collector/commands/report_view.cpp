@@ -1,10 +1,10 @@
 #include "collector/commands/report_view.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "collector/api/json_writer.h"
 #include "collector/commands/table.h"
+#include "config/values.h"
 
 namespace fleetledger {
 namespace {
@@ -13,10 +13,6 @@ constexpr std::size_t kNameWidth = 20;
 constexpr std::size_t kSourceWidth = 22;
 
 }  // namespace
-
-std::string utc_text(WallTime time) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}Z", std::chrono::time_point_cast<std::chrono::seconds>(time));
-}
 
 std::string report_json(const TickReport& report) {
   JsonWriter json;

@@ -15,7 +15,4 @@ namespace fleetledger {
 /// A tick as a table for people.
 [[nodiscard]] std::string report_table(const TickReport& report);
 
-/// "2026-01-31 08:15:02Z"
-[[nodiscard]] std::string utc_text(WallTime time);
-
 }  // namespace fleetledger

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
+#include "collector/discovery/folder_readers.h"
 #include "collector/discovery/gate.h"
 #include "collector/discovery/home_registry.h"
 #include "collector/discovery/kept_file.h"
@@ -26,18 +29,40 @@ constexpr std::size_t kMostAgents = 2'000;
 constexpr std::size_t kMostRemarks = 200;
 constexpr std::size_t kLongestConfig = std::size_t{1} << 20U;
 
+/// What an agent's folder is read into. A reader's own, while the folder hangs.
+struct AgentFiles {
+  KeptFile<AgentConfig> config;
+  SessionFolder sessions;
+};
+
+/// What they last said, for as long as they belong to a reader.
+struct AgentView {
+  std::optional<AgentConfig> config;  ///< the last good one
+  std::string problem;                ///< with the config
+  std::vector<Session> sessions;      ///< the live ones
+  std::vector<std::string> remarks;
+};
+
 /// One agent, and what is known of its files.
 struct Known {
   RegistryEntry entry;
   bool registered = false;  ///< by a registry; otherwise only by our own list
-  KeptFile<AgentConfig> config;
-  SessionFolder sessions;
+  std::shared_ptr<AgentFiles> files = std::make_shared<AgentFiles>();
+  AgentView said;
 
   AgentIdentity identity;
   bool excluded = false;
   Decision decision;
 
   [[nodiscard]] bool metered() const { return !excluded && decision.gate.ledger && decision.gate.sampling; }
+};
+
+/// A home, and what its registry last said.
+struct Home {
+  std::string path;
+  std::shared_ptr<HomeRegistry> registry;  ///< a reader's own, while the home hangs
+  std::vector<RegistryEntry> entries;
+  std::vector<std::string> remarks;
 };
 
 /// A path that somebody named, and where it leads.
@@ -75,7 +100,8 @@ std::vector<Session> without_ghosts(const std::vector<Session>& sessions, std::v
 }
 
 bool same_content(const Fleet& a, const Fleet& b) {
-  return a.agents == b.agents && a.access == b.access && a.folders == b.folders && a.remarks == b.remarks;
+  return a.agents == b.agents && a.access == b.access && a.folders == b.folders && a.silent == b.silent &&
+         a.remarks == b.remarks;
 }
 
 }  // namespace
@@ -90,44 +116,179 @@ class Discovery::Impl {
   }
 
   std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now, const std::vector<std::string>& changed_folders) {
+    now_ = now;
     const bool thorough = std::exchange(thorough_, false) || depth == Depth::folders;
-    bool changed = thorough;
-    if (thorough) find_registries();
-    bool entries_changed = thorough;
-    for (HomeRegistry& registry : registries_) entries_changed |= registry.refresh(options_.user, now);
+    bool changed = take_back() || thorough;
+    const auto silent_before = silent_;
+    const bool left_out_before = std::exchange(left_out_, false);
+    if (thorough) find_homes();
+    const bool entries_changed = read_registries() || thorough;
     changed |= entries_changed;
     changed |= entries_changed ? name_agents() : retry_missing();
     if (changed) choose_agents();
-    for (auto& [path, agent] : agents_) changed |= read_config(path, agent, now);
+    changed |= read_configs();
     if (changed) decide_all();
-    changed |= read_sessions(thorough, now, {changed_folders.begin(), changed_folders.end()});
-    if (changed) publish();
+    changed |= read_sessions(thorough, {changed_folders.begin(), changed_folders.end()});
+    if (changed || silent_ != silent_before || left_out_ != left_out_before) publish();
+    returned_.clear();
     return fleet_;
   }
 
  private:
-  void find_registries() {
-    FoundHomes found = find_homes(options_.config.homes, options_.home, options_.user);
-    home_remarks_ = std::move(found.remarks);
-    std::vector<HomeRegistry> registries;
-    for (std::string& home : found.homes) {
-      const auto known = std::find_if(registries_.begin(), registries_.end(),
-                                      [&home](const HomeRegistry& registry) { return registry.home() == home; });
-      registries.push_back(known != registries_.end() ? std::move(*known) : HomeRegistry(std::move(home)));
+  /// Looks at each place on a reader: look(i) for places[i]. Nothing for those that do not answer.
+  template <typename Look>
+  auto ask(const std::vector<std::string>& places, Look look) {
+    using Answer = std::invoke_result_t<Look, std::size_t>;
+    using Answers = std::vector<std::optional<Answer>>;
+    const auto answers = std::make_shared<Answers>(places.size());
+    const auto outcomes =
+        readers_.run(places, [answers, look = std::move(look)](std::size_t at) { (*answers)[at].emplace(look(at)); });
+    Answers taken(places.size());
+    for (std::size_t at = 0; at < places.size(); ++at) {
+      switch (outcomes[at]) {
+        case FolderReaders::Outcome::done:
+          taken[at] = std::move((*answers)[at]);
+          break;
+        case FolderReaders::Outcome::hangs:
+          silent_.try_emplace(places[at], now_);
+          break;
+        case FolderReaders::Outcome::left_out:
+          left_out_ = true;
+          break;
+      }
     }
-    registries_ = std::move(registries);
+    return taken;
+  }
+
+  [[nodiscard]] bool is_silent(const std::string& place) const { return silent_.contains(place); }
+  /// Since when nothing is heard of an agent's folder.
+  [[nodiscard]] std::optional<WallTime> silent_since(const Known& agent, const std::string& path) const {
+    for (const std::string* place : {&path, &agent.entry.path}) {
+      if (const auto found = silent_.find(*place); found != silent_.end()) return found->second;
+    }
+    return std::nullopt;
+  }
+
+  /// What readers have come back with since the last time is looked at as if it were new. Whether there is any.
+  bool take_back() {
+    if (silent_.empty()) return false;
+    const auto hanging = readers_.hanging();
+    std::erase_if(silent_, [&](const auto& place) {
+      if (hanging.contains(place.first)) return false;
+      returned_.insert(place.first);
+      return true;
+    });
+    return !returned_.empty();
+  }
+
+  void find_homes() {
+    home_remarks_.clear();
+    std::vector<std::string> globs;
+    for (const std::string& pattern : options_.config.homes) {
+      const std::string expanded = expand_home(pattern, options_.home);
+      if (is_glob(expanded) && std::find(globs.begin(), globs.end(), expanded) == globs.end())
+        globs.push_back(expanded);
+    }
+    auto found = ask(globs, [globs](std::size_t at) { return expand_glob(globs[at]); });
+    for (std::size_t at = 0; at < globs.size(); ++at) {
+      if (found[at]) matches_[globs[at]] = std::move(*found[at]);
+    }
+
+    std::vector<std::string> named;
+    std::map<std::string, bool> by_glob;
+    for (const std::string& pattern : options_.config.homes) {
+      const std::string expanded = expand_home(pattern, options_.home);
+      if (is_glob(expanded) && is_silent(expanded))
+        home_remarks_.push_back("homes " + quoted(expanded) + ": " + silence(expanded));
+      for (const std::string& path : is_glob(expanded) ? matches_[expanded] : std::vector{expanded}) {
+        if (by_glob.emplace(path, is_glob(expanded)).second) named.push_back(path);
+      }
+    }
+    home_paths_ = resolve(named, home_paths_);
+    std::vector<Home> homes;
+    for (const std::string& path : named) {
+      const auto& home = home_paths_.at(path);
+      if (!home) {
+        home_remarks_.push_back("home " + quoted(path) + ": " + home.error().text + ": skipped");
+        continue;
+      }
+      const auto is_it = [&home](const Home& other) { return other.path == *home; };
+      if (std::any_of(homes.begin(), homes.end(), is_it)) continue;
+      const auto known = std::find_if(homes_.begin(), homes_.end(), is_it);
+      if (known != homes_.end()) {
+        homes.push_back(std::move(*known));
+      } else if (!by_glob.at(path) ||
+                 ask({*home}, [path = *home](std::size_t) { return has_instar(path); })[0] == true) {
+        homes.push_back({*home, std::make_shared<HomeRegistry>(*home), {}, {}});
+      }
+    }
+    homes_ = std::move(homes);
+  }
+
+  using Paths = std::map<std::string, Result<std::string>>;  ///< where they lead, or why nowhere
+
+  /// Asks where paths lead. It stays as it was known of those whose disk does not answer.
+  Paths resolve(const std::vector<std::string>& paths, const Paths& known) {
+    const auto lead = [&known](const std::string& path) {
+      const auto found = known.find(path);
+      return found != known.end() && found->second ? &*found->second : nullptr;
+    };
+    std::vector<std::string> asked;
+    for (const std::string& path : std::set<std::string>(paths.begin(), paths.end())) {
+      const std::string* before = lead(path);
+      if (before == nullptr || !is_silent(*before)) asked.push_back(path);
+    }
+    const auto found =
+        ask(asked, [asked, user = options_.user](std::size_t at) { return resolve_folder(asked[at], user); });
+    Paths answers;
+    for (std::size_t at = 0; at < asked.size(); ++at) {
+      if (found[at]) answers.emplace(asked[at], *found[at]);
+    }
+    for (const std::string& path : paths) {
+      if (answers.contains(path)) continue;
+      const std::string* before = lead(path);
+      answers.emplace(path, before != nullptr ? Result<std::string>(*before) : fail(silence(path), Error::Kind::busy));
+    }
+    return answers;
+  }
+
+  [[nodiscard]] std::string silence(const std::string& place) const {
+    const auto since = silent_.find(place);
+    return since == silent_.end() ? "too many disks do not answer" : silence(since->second);
+  }
+  [[nodiscard]] static std::string silence(WallTime since) {
+    return "the disk does not answer since " + utc_text(since);
+  }
+
+  bool read_registries() {
+    std::vector<std::string> places;
+    std::vector<std::shared_ptr<HomeRegistry>> registries;
+    for (const Home& home : homes_) {
+      places.push_back(home.path);
+      registries.push_back(home.registry);
+    }
+    const auto changed = ask(places, [registries, user = options_.user, now = now_](std::size_t at) {
+      return registries[at]->refresh(user, now);
+    });
+    bool any = false;
+    for (std::size_t at = 0; at < homes_.size(); ++at) {
+      if (!changed[at] || (!*changed[at] && !returned_.contains(places[at]))) continue;
+      homes_[at].entries = homes_[at].registry->entries();
+      homes_[at].remarks = homes_[at].registry->remarks();
+      any = true;
+    }
+    return any;
   }
 
   /// Collects what registries and our own list name, and where it leads. Always something new.
   bool name_agents() {
     named_.clear();
     const auto add = [this](RegistryEntry entry, bool registered) {
-      auto real = resolve_folder(entry.path, options_.user);
-      named_.push_back({std::move(entry), registered, std::move(real)});
+      named_.push_back({std::move(entry), registered, fail("not looked for")});
     };
     too_many_ = false;
-    for (const HomeRegistry& registry : registries_) {
-      for (const RegistryEntry& entry : registry.entries()) {
+    for (const Home& home : homes_) {
+      for (const RegistryEntry& entry : home.entries) {
         too_many_ = too_many_ || named_.size() >= kMostAgents;
         if (!too_many_) add(entry, true);
       }
@@ -136,17 +297,27 @@ class Discovery::Impl {
       const std::string expanded = expand_home(path, options_.home);
       add({.path = expanded, .name = std::string(last_part(expanded)), .pid = {}, .last_heartbeat = {}}, false);
     }
+    std::vector<std::string> paths;
+    for (const Named& named : named_) paths.push_back(named.entry.path);
+    agent_paths_ = resolve(paths, agent_paths_);
+    for (Named& named : named_) named.real = agent_paths_.at(named.entry.path);
     return true;
   }
 
   /// Looks for folders that were not there. Whether one is now.
   bool retry_missing() {
+    std::vector<std::string> paths;
+    for (const Named& named : named_) {
+      if (!named.real) paths.push_back(named.entry.path);
+    }
+    if (paths.empty()) return false;
     bool changed = false;
+    for (auto& [path, real] : resolve(paths, {})) agent_paths_.insert_or_assign(path, real);
     for (Named& named : named_) {
       if (named.real) continue;
-      auto real = resolve_folder(named.entry.path, options_.user);
-      if (!real && real.error().text == named.real.error().text) continue;
-      named.real = std::move(real);
+      const auto& now = agent_paths_.at(named.entry.path);
+      if (!now && now.error().text == named.real.error().text) continue;
+      named.real = now;
       changed = true;
     }
     return changed;
@@ -185,9 +356,33 @@ class Discovery::Impl {
     agents_ = std::move(agents);
   }
 
-  bool read_config(const std::string& path, Known& agent, WallTime now) {
+  /// Of every agent; whether one says anything else than before.
+  bool read_configs() {
+    std::vector<std::string> paths;
+    std::vector<Known*> agents;
+    std::vector<std::shared_ptr<AgentFiles>> files;
+    for (auto& [path, agent] : agents_) {
+      if (silent_since(agent, path)) continue;
+      paths.push_back(path);
+      agents.push_back(&agent);
+      files.push_back(agent.files);
+    }
     const FileLimits limits{.size = kLongestConfig, .user = options_.user};
-    return agent.config.refresh(open_instar(path), "config.json", limits, now, parse_agent_config);
+    const auto changed = ask(paths, [paths, files, limits, now = now_](std::size_t at) {
+      return files[at]->config.refresh(open_instar(paths[at]), "config.json", limits, now, parse_agent_config);
+    });
+    bool any = false;
+    for (std::size_t at = 0; at < paths.size(); ++at) {
+      if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      agents[at]->said.config = files[at]->config.good;
+      agents[at]->said.problem = files[at]->config.problem;
+      any = true;
+    }
+    return any;
+  }
+
+  [[nodiscard]] bool has_returned(const Known& agent, const std::string& path) const {
+    return returned_.contains(path) || returned_.contains(agent.entry.path);
   }
 
   /// Identity, exclusion and gate of every agent: names have to be compared with each other.
@@ -196,7 +391,7 @@ class Discovery::Impl {
     std::unordered_map<std::string, int> names;
     std::set<std::string> ids;
     for (auto& [path, agent] : agents_) {
-      const std::string& own_name = agent.config.good ? agent.config.good->project_name : std::string();
+      const std::string& own_name = agent.said.config ? agent.said.config->project_name : std::string();
       std::string name = agent.registered || own_name.empty() ? agent.entry.name : own_name;
       agent.identity = {agent_id(name, path), name, path};
       ++names[name];
@@ -210,7 +405,7 @@ class Discovery::Impl {
                                   " is that of another one: skipped");
       }
       const AgentOverride* own = agent.excluded ? nullptr : find_override(agent, names, used);
-      agent.decision = decide(own, agent.config.good ? &*agent.config.good : nullptr, options_.defaults);
+      agent.decision = decide(own, agent.said.config ? &*agent.said.config : nullptr, options_.defaults);
     }
     remark_unused("exclude", options_.config.exclude, used);
     std::vector<std::string> overridden;
@@ -269,26 +464,47 @@ class Discovery::Impl {
     }
   }
 
-  bool read_sessions(bool list, WallTime now, const std::set<std::string_view>& changed_folders) {
-    bool changed = false;
+  bool read_sessions(bool list, const std::set<std::string_view>& changed_folders) {
+    std::vector<std::string> paths;
+    std::vector<Known*> agents;
+    std::vector<std::pair<std::shared_ptr<AgentFiles>, bool>> files;  // and whether the folder is to be listed
     for (auto& [path, agent] : agents_) {
+      if (silent_since(agent, path)) continue;
       if (!agent.metered()) {
-        agent.sessions = {};
+        agent.files->sessions = {};
+        agent.said.sessions.clear();
+        agent.said.remarks.clear();
         continue;
       }
-      const auto instar = open_instar(path);
-      const bool list_this = list || changed_folders.contains(sessions_path(agent.identity));
-      changed |= agent.sessions.refresh(instar, list_this, options_.user, now);
+      paths.push_back(path);
+      agents.push_back(&agent);
+      files.emplace_back(agent.files, list || changed_folders.contains(sessions_path(agent.identity)));
     }
-    return changed;
+    const auto changed = ask(paths, [paths, files, user = options_.user, now = now_](std::size_t at) {
+      const auto& [mine, list_this] = files[at];
+      return mine->sessions.refresh(open_instar(paths[at]), list_this, user, now);
+    });
+    bool any = false;
+    for (std::size_t at = 0; at < paths.size(); ++at) {
+      if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      agents[at]->said.sessions = files[at].first->sessions.live();
+      agents[at]->said.remarks = files[at].first->sessions.remarks();
+      any = true;
+    }
+    return any;
   }
 
   void publish() {
     auto fleet = std::make_shared<Fleet>();
     std::set<WatchedFolder> folders;
-    for (const HomeRegistry& registry : registries_) {
-      folders.insert({registry.home() + "/.instar", WatchedFolder::Holds::settings});
-      append(fleet->remarks, registry.remarks());
+    std::set<WatchedFolder> silent;
+    for (const Home& home : homes_) {
+      (is_silent(home.path) ? silent : folders).insert({home.path + "/.instar", WatchedFolder::Holds::settings});
+      append(fleet->remarks, home.remarks);
+      if (is_silent(home.path)) {
+        fleet->remarks.push_back("home " + quoted(home.path) + ": " + silence(home.path) +
+                                 "; its agents stay as they were known");
+      }
     }
     std::vector<const Known*> included;
     for (const auto& [path, agent] : agents_) {
@@ -299,11 +515,17 @@ class Discovery::Impl {
     for (const Known* agent : included) {
       fleet->agents.push_back(describe(*agent));
       fleet->access.push_back(access_of(*agent));
-      folders.insert({agent->identity.path + "/.instar", WatchedFolder::Holds::settings});
-      if (agent->metered()) folders.insert({sessions_path(agent->identity), WatchedFolder::Holds::sessions});
-      if (agent->decision.gate.ledger) folders.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
+      auto& theirs = fleet->agents.back().silent_since ? silent : folders;
+      theirs.insert({agent->identity.path + "/.instar", WatchedFolder::Holds::settings});
+      if (agent->metered()) theirs.insert({sessions_path(agent->identity), WatchedFolder::Holds::sessions});
+      if (agent->decision.gate.ledger) theirs.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
     }
     fleet->folders.assign(folders.begin(), folders.end());
+    fleet->silent.assign(silent.begin(), silent.end());
+    if (left_out_) {
+      fleet->remarks.push_back("the disks of " + std::to_string(FolderReaders::kMostHanging + 1) +
+                               " folders do not answer: until one does no file is read");
+    }
     append(fleet->remarks, home_remarks_);
     append(fleet->remarks, name_remarks_);
     append(fleet->remarks, decide_remarks_);
@@ -321,7 +543,7 @@ class Discovery::Impl {
     all.insert(all.end(), more.begin(), more.end());
   }
 
-  static Agent describe(const Known& known) {
+  [[nodiscard]] Agent describe(const Known& known) const {
     Agent agent;
     agent.identity = known.identity;
     agent.named_path = known.entry.path;
@@ -330,26 +552,38 @@ class Discovery::Impl {
     agent.server_pid = known.entry.pid;
     agent.last_heartbeat = known.entry.last_heartbeat;
     agent.remarks = known.decision.remarks;
-    append(agent.remarks, known.sessions.remarks());
-    agent.live_sessions = without_ghosts(known.sessions.live(), agent.remarks);
-    if (known.config.good) agent.tmux_path = known.config.good->tmux_path;
-    agent.config_readable = known.config.problem.empty();
+    append(agent.remarks, known.said.remarks);
+    agent.live_sessions = without_ghosts(known.said.sessions, agent.remarks);
+    if (known.said.config) agent.tmux_path = known.said.config->tmux_path;
+    agent.config_readable = known.said.problem.empty();
+    agent.silent_since = silent_since(known, known.identity.path);
     agent.reason = known.decision.reason;
-    if (!agent.config_readable) {
-      agent.reason = "config.json: " + known.config.problem + "; " +
-                     (known.config.good ? "the last good one stays in force: " : "") + known.decision.reason;
+    if (agent.silent_since) {
+      agent.reason = "its folder cannot be read: " + silence(*agent.silent_since) +
+                     "; what was known stays in force: " + known.decision.reason;
+    } else if (!agent.config_readable) {
+      agent.reason = "config.json: " + known.said.problem + "; " +
+                     (known.said.config ? "the last good one stays in force: " : "") + known.decision.reason;
     }
     return agent;
   }
 
   static AgentAccess access_of(const Known& known) {
-    if (!known.config.good) return {};
-    return {known.config.good->token, known.config.good->port, known.config.good->project_name};
+    if (!known.said.config) return {};
+    return {known.said.config->token, known.said.config->port, known.said.config->project_name};
   }
 
   DiscoveryOptions options_;
   bool thorough_ = true;
-  std::vector<HomeRegistry> registries_;
+  WallTime now_{};  ///< of the refresh under way
+  FolderReaders readers_;
+  std::map<std::string, WallTime> silent_;                   ///< places where a reader waits, since when
+  std::set<std::string> returned_;                           ///< places that it has come back from, in this refresh
+  bool left_out_ = false;                                    ///< there was no reader for all of the last refresh
+  std::map<std::string, std::vector<std::string>> matches_;  ///< of globs
+  Paths home_paths_;
+  Paths agent_paths_;
+  std::vector<Home> homes_;
   std::vector<Named> named_;
   bool too_many_ = false;
   std::map<std::string, Known> agents_;  ///< by real path

@@ -41,6 +41,7 @@ struct Fleet {
   std::vector<Agent> agents;           ///< by id; those that are excluded or no longer registered are not here
   std::vector<AgentAccess> access;     ///< one for each of agents, in their order
   std::vector<WatchedFolder> folders;  ///< what to hand to the Watcher, by path
+  std::vector<WatchedFolder> silent;   ///< likewise, on disks that do not answer: not to be touched
   std::vector<std::string> remarks;    ///< about homes, registries and our own lists: what was skipped, and why
   std::uint64_t version = 0;           ///< another one whenever anything above differs
 };
@@ -63,7 +64,8 @@ enum class Depth {
 
 /// Finds the agents of this user and keeps what is known of them up to date. Reads each file again only when it
 /// changed. Whatever the files hold, nothing here fails: what cannot be read is told in `reason` and `remarks`, and
-/// what was known of it before stays in force.
+/// what was known of it before stays in force. So it is with the folder of an agent, or a home, whose disk hangs, as
+/// long as it does: see FolderReaders.
 /// Any thread, one call at a time.
 class Discovery {
  public:
@@ -72,9 +74,10 @@ class Discovery {
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
 
-  /// Looks at the files and returns the fleet: the same object as before if nothing is different. Blocks on the disk:
-  /// to be called in the pool. `changed_folders` (as the Watcher names them) are listed again with either depth.
-  /// `now` is compared with the times of files: those changed in the last 2 s are read again at the next call.
+  /// Looks at the files and returns the fleet: the same object as before if nothing is different. Waits for the disk,
+  /// two seconds for one that has begun to hang: to be called in the pool. `changed_folders` (as the Watcher names
+  /// them) are listed again with either depth. `now` is compared with the times of files: those changed in the last 2 s
+  /// are read again at the next call.
   [[nodiscard]] std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now,
                                                      const std::vector<std::string>& changed_folders = {});
 

@@ -22,6 +22,10 @@ struct FreeGlob {
   }
 };
 
+}  // namespace
+
+bool is_glob(const std::string& pattern) { return pattern.find_first_of("*?[") != std::string::npos; }
+
 std::vector<std::string> expand_glob(const std::string& pattern) {
   const std::unique_ptr<glob_t, FreeGlob> found(new glob_t{});
   if (::glob(pattern.c_str(), 0, nullptr, found.get()) != 0) return {};
@@ -32,8 +36,6 @@ bool has_instar(const std::string& home) {
   struct stat status {};
   return ::lstat((home + "/.instar").c_str(), &status) == 0;
 }
-
-}  // namespace
 
 std::string expand_home(std::string_view path, const std::string& home) {
   std::string expanded(path);
@@ -58,24 +60,6 @@ Result<std::string> resolve_folder(const std::string& path, Uid user) {
     return fail("its real path is not UTF-8", Error::Kind::unavailable);
   }
   return std::string(real.get());
-}
-
-FoundHomes find_homes(const std::vector<std::string>& patterns, const std::string& home, Uid user) {
-  FoundHomes found;
-  for (const std::string& pattern : patterns) {
-    const std::string expanded = expand_home(pattern, home);
-    const bool glob = expanded.find_first_of("*?[") != std::string::npos;
-    for (const std::string& path : glob ? expand_glob(expanded) : std::vector{expanded}) {
-      const auto real = resolve_folder(path, user);
-      if (!real) {
-        found.remarks.push_back("home " + quoted(path) + ": " + real.error().text + ": skipped");
-      } else if ((!glob || has_instar(*real)) &&
-                 std::find(found.homes.begin(), found.homes.end(), *real) == found.homes.end()) {
-        found.homes.push_back(*real);
-      }
-    }
-  }
-  return found;
 }
 
 }  // namespace fleetledger

@@ -18,12 +18,13 @@ namespace fleetledger {
 /// The real path of a folder that belongs to `user`. Otherwise why not.
 [[nodiscard]] Result<std::string> resolve_folder(const std::string& path, Uid user);
 
-struct FoundHomes {
-  std::vector<std::string> homes;    ///< real paths, each once, in the order of the patterns
-  std::vector<std::string> remarks;  ///< which are left out, and why
-};
+/// Whether it names several paths.
+[[nodiscard]] bool is_glob(const std::string& pattern);
 
-/// The homes that `patterns` (globs) name. Of a glob's matches only those with a folder `.instar`.
-[[nodiscard]] FoundHomes find_homes(const std::vector<std::string>& patterns, const std::string& home, Uid user);
+/// The paths that a glob names now, at most a thousand.
+[[nodiscard]] std::vector<std::string> expand_glob(const std::string& pattern);
+
+/// Whether there is a folder `.instar` in it, or something of that name.
+[[nodiscard]] bool has_instar(const std::string& home);
 
 }  // namespace fleetledger

@@ -34,12 +34,15 @@ class Watcher::Impl {
  public:
   Impl(uv_loop_s* loop, Changed changed, std::size_t most) : loop_(loop), changed_(std::move(changed)), most_(most) {}
 
-  void watch(const std::vector<WatchedFolder>& folders) {
+  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent) {
     std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
+    for (const WatchedFolder& folder : silent) {
+      if (is_watching(folder)) kept.insert(watches_.extract(folder));
+    }
     std::vector<WatchedFolder> started;
     remark_.reset();
     for (const WatchedFolder& folder : folders) {
-      if (kept.size() == most_) {
+      if (kept.size() >= most_) {
         remark_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
         break;
       }
@@ -122,7 +125,9 @@ Watcher::Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders)
     : impl_(std::make_unique<Impl>(loop, std::move(changed), most_folders)) {}
 Watcher::~Watcher() = default;
 
-void Watcher::watch(const std::vector<WatchedFolder>& folders) { impl_->watch(folders); }
+void Watcher::watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent) {
+  impl_->watch(folders, silent);
+}
 bool Watcher::is_watching(const WatchedFolder& folder) const { return impl_->is_watching(folder); }
 std::size_t Watcher::watching() const { return impl_->watching(); }
 const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }

@@ -30,8 +30,9 @@ class Watcher {
   Watcher& operator=(const Watcher&) = delete;
 
   /// Watches these folders and no others from now on. Call it again now and then with the same ones: folders that were
-  /// not there, were replaced, or could not be watched are tried again.
-  void watch(const std::vector<WatchedFolder>& folders);
+  /// not there, were replaced, or could not be watched are tried again. To begin to watch one takes the disk: of
+  /// `silent` ones, whose disk does not answer, those are watched on that are watched, and no other is touched.
+  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// How many folders are watched at the moment.

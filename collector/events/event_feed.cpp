@@ -13,6 +13,7 @@ namespace {
 
 const std::string kLogMark(kSentinelLog);
 const std::string kLedgerMark(kAgentLedger);
+constexpr const char* kSilent = "the disk does not answer";
 
 template <typename Map>
 std::optional<ReadMark> find_mark(const Map& marks, const std::string& source) {
@@ -37,6 +38,7 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
     bool apart = false;       ///< its own server's ledger is another one
     bool waiting = false;     ///< for its moment, or its turn
     bool busy = false;        ///< being read or written
+    bool late = false;        ///< being read, and has been for long
     bool failed = false;      ///< to be tried again at the next check
     std::uint64_t unsaved{};  ///< bytes read since the mark was kept
     MonotonicTime not_before{};
@@ -56,6 +58,7 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
     bool read_log = false;
     bool copy = false;
     std::optional<Error> failure;
+    bool late = false;  ///< takes no turn of others
     LogReading reading{};
     Result<EventsElsewhere> elsewhere{};
   };
@@ -75,13 +78,15 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   std::map<std::string, Entry> entries;          ///< by agent id
   std::map<std::string, std::string> by_folder;  ///< of logs: the ids
   std::deque<std::string> ready;                 ///< ids of those whose turn comes
-  std::size_t running = 0;
+  std::size_t running = 0;  ///< jobs that are not late
+  std::size_t late = 0;
   std::uint64_t numbers = 0;
   bool closed = false;
 
   void want(const std::string& id, Entry& entry);
   void begin();
   void start(const std::string& id, Entry& entry);
+  void make_way(Job& job);
   static void work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log, Job& job);
   void take(Job& job);
   bool take_log(Entry& entry, LogReading& reading, AgentTick& tick);
@@ -152,10 +157,32 @@ void EventFeed::State::start(const std::string& id, Entry& entry) {
   ++running;
   runtime.in_pool([job, self = shared_from_this()] { work(self->sources.store, self->sources.read_log, *job); },
                   [job, self = shared_from_this()] {
-                    --self->running;
+                    --(job->late ? self->late : self->running);
                     self->take(*job);
                     self->begin();
                   });
+  runtime.after(kIsLate, [late = std::weak_ptr(job), self = shared_from_this()] {
+    if (const auto still = late.lock()) {
+      self->make_way(*still);
+    }
+  });
+}
+
+/// For the next ones, if the job is still under way.
+void EventFeed::State::make_way(Job& job) {
+  if (closed) {
+    return;
+  }
+  if (Entry* entry = find(job.id, job.number)) {
+    entry->late = true;
+    log::warning_once("events_late", job.id, kSilent);
+  }
+  if (late < kLate) {
+    job.late = true;
+    --running;
+    ++late;
+    begin();
+  }
 }
 
 void EventFeed::State::work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log,
@@ -181,6 +208,9 @@ void EventFeed::State::take(Job& job) {
   Entry* entry = find(job.id, job.number);
   if (entry == nullptr) {
     return;
+  }
+  if (std::exchange(entry->late, false)) {
+    log::warning_once("events_late", job.id, "");
   }
   if (job.failure) {
     log::warning_once("events_failed", job.id, job.failure->text);
@@ -393,7 +423,7 @@ void EventFeed::check(bool all, const std::function<std::string(const std::strin
   }
 }
 
-bool EventFeed::reading() const { return state_->running > 0; }
+bool EventFeed::reading() const { return state_->running + state_->late > 0; }
 
 std::string EventFeed::problem(const std::string& agent_id) const {
   const auto found = state_->entries.find(agent_id);
@@ -401,6 +431,9 @@ std::string EventFeed::problem(const std::string& agent_id) const {
     return {};
   }
   const auto& entry = found->second;
+  if (entry.late) {
+    return kSilent;
+  }
   return entry.log_problem.empty() ? entry.copy_problem : entry.log_problem;
 }
 

@@ -24,11 +24,15 @@ struct EventSources {
 /// Takes rate-limit events to the agents' ledgers: from the logs of their sentinels, and, where samples lie apart, from
 /// the ledgers that their own servers write. Of each agent one piece at a time is read, in the pool, and handed over
 /// together with the mark that says how far that is; the next one is read when it is written. What was dropped on its
-/// way is read again, from the mark that the ledger has. Agents whose ledger is disabled are left alone.
+/// way is read again, from the mark that the ledger has. Agents whose ledger is disabled are left alone. An agent whose
+/// disk hangs keeps no other waiting for long, as long as not too many do.
 /// Loop thread only.
 class EventFeed {
  public:
   static constexpr std::size_t kAtOnce = 2;                         ///< agents that are being read
+  static constexpr std::size_t kLate = 6;                           ///< further ones, whose disk keeps us waiting
+  static constexpr std::size_t kMostJobs = kAtOnce + kLate;
+  static constexpr Micros kIsLate = std::chrono::seconds{2};
   static constexpr Micros kSettle = std::chrono::milliseconds{50};  ///< after a change
   static constexpr Micros kBetween = std::chrono::seconds{1};       ///< two readings of an agent that is up to date
   static constexpr Micros kCopyAgain = std::chrono::minutes{1};     ///< from an agent's own ledger

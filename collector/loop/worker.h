@@ -8,7 +8,7 @@ struct uv_loop_s;
 namespace fleetledger {
 
 /// Threads of libuv's pool. More than all its users together have under way at a time, so that none can starve another.
-inline constexpr std::size_t kPoolThreads = 32;
+inline constexpr std::size_t kPoolThreads = 40;
 
 /// Sees to it, before anything runs there, that the pool has these threads: more if the environment asks for more.
 void size_pool();

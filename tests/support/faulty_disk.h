@@ -11,8 +11,10 @@ namespace fleetledger::test {
 
 /// Lets the disk under single agents' ledgers fail, as a program that is started with environment() sees it: the calls
 /// that it makes to the system on files of `<agent>/.instar/server-data`. The faults:
-/// stall: no call comes back before the fault is over; full: no room; readonly; broken: nothing can be read or written;
-/// slow: a write takes a millisecond. An agent "exec" that stalls keeps children from becoming their programs.
+/// hang: no call on anything in the agent's whole folder `.instar/agents/<agent>` comes back before the fault is over,
+/// nor does one that begins to watch it; stall: so with its ledger alone; full: no room; readonly; broken: nothing can
+/// be read or written; slow: a write takes a millisecond. An agent "exec" that stalls keeps children from becoming
+/// their programs.
 class FaultyDisk {
  public:
   /// `folder`: of the test's own, for this alone; is made.

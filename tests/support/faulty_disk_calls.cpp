@@ -1,4 +1,4 @@
-// Loaded before the C library (LD_PRELOAD): lets the disk under one agent's ledger fail as a test wants it. A fault is
+// Loaded before the C library (LD_PRELOAD): lets the disk under one agent's files fail as a test wants it. A fault is
 // a file in the folder that FAULTY_DISK names: "<agent>.<fault>", see faulty_disk.h. All other files are left alone.
 
 #include <array>
@@ -7,6 +7,7 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <mutex>
@@ -14,7 +15,9 @@
 #include <spawn.h>
 #include <string>
 #include <string_view>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace {
@@ -24,6 +27,7 @@ constexpr useconds_t kStep = 2'000;
 constexpr useconds_t kSlowWrite = 1'000;
 
 std::array<std::atomic<const char*>, kDescriptors> agents;  ///< whose ledger a descriptor is open on
+std::array<std::atomic<const char*>, kDescriptors> owners;  ///< whose folder it is in, ledger or not
 
 template <typename Function>
 Function real(const char* name) {
@@ -42,10 +46,27 @@ std::string agent_of(const char* path) {
   return std::string(text.substr(begin + 1, at - begin - 1));
 }
 
-std::string agent_of(int descriptor) {
+std::string name_at(const std::array<std::atomic<const char*>, kDescriptors>& names, int descriptor) {
   const auto at = static_cast<std::size_t>(descriptor);
-  const char* agent = descriptor >= 0 && at < kDescriptors ? agents[at].load() : nullptr;
-  return agent == nullptr ? "" : agent;
+  const char* name = descriptor >= 0 && at < kDescriptors ? names[at].load() : nullptr;
+  return name == nullptr ? "" : name;
+}
+std::string agent_of(int descriptor) { return name_at(agents, descriptor); }
+
+/// The agent in whose folder this is.
+std::string owner_of(const char* path) {
+  constexpr std::string_view kAgents = "/.instar/agents/";
+  const std::string_view text = path == nullptr ? "" : path;
+  const auto at = text.find(kAgents);
+  if (at == std::string_view::npos) {
+    return {};
+  }
+  const auto rest = text.substr(at + kAgents.size());
+  return std::string(rest.substr(0, rest.find('/')));
+}
+std::string owner_of(int descriptor) { return name_at(owners, descriptor); }
+std::string owner_of(int folder, const char* path) {
+  return path != nullptr && *path != '/' && folder != AT_FDCWD ? owner_of(folder) : owner_of(path);
 }
 
 /// For as long as the program runs: there are few agents.
@@ -73,9 +94,9 @@ bool has(const std::string& agent, const char* fault) {
   return there;
 }
 
-/// Waits as long as the disk hangs, and tells how many calls do.
-void wait_while_stalled(const std::string& agent) {
-  if (agent.empty() || !has(agent, "stall")) {
+/// Waits as long as the disk does not answer, and tells how many calls do.
+void wait_for(const std::string& agent, const char* fault) {
+  if (agent.empty() || !has(agent, fault)) {
     return;
   }
   static const auto open_now = real<int (*)(const char*, int, ...)>("open");
@@ -84,8 +105,18 @@ void wait_while_stalled(const std::string& agent) {
   const int told = open_now(control(agent, "stalled").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   (void)!write_now(told, "\n", 1);
   close_now(told);
-  while (has(agent, "stall")) {
+  while (has(agent, fault)) {
     ::usleep(kStep);
+  }
+}
+void wait_while_stalled(const std::string& agent) { wait_for(agent, "stall"); }
+void wait_while_hanging(const std::string& owner) { wait_for(owner, "hang"); }
+
+/// Remembers whose a new descriptor is.
+void note(int descriptor, const std::string& agent, const std::string& owner) {
+  if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
+    agents[static_cast<std::size_t>(descriptor)] = agent.empty() ? nullptr : kept_name(agent);
+    owners[static_cast<std::size_t>(descriptor)] = owner.empty() ? nullptr : kept_name(owner);
   }
 }
 
@@ -94,6 +125,7 @@ int refusal(const std::string& agent, bool takes_room) {
   if (agent.empty()) {
     return 0;
   }
+  wait_while_hanging(agent);
   wait_while_stalled(agent);
   if (has(agent, "slow")) {
     ::usleep(kSlowWrite);
@@ -108,6 +140,7 @@ int refusal(const std::string& agent, bool takes_room) {
 }
 
 int refusal_to_read(const std::string& agent) {
+  wait_while_hanging(agent);
   wait_while_stalled(agent);
   return !agent.empty() && has(agent, "broken") ? EIO : 0;
 }
@@ -123,6 +156,8 @@ Returned unless(int error, const Call& call) {
 
 int open_file(const char* name, const char* path, int flags, mode_t mode) {
   const auto agent = agent_of(path);
+  const auto owner = owner_of(path);
+  wait_while_hanging(owner);
   const bool changes = (flags & (O_CREAT | O_TRUNC)) != 0 || (flags & O_ACCMODE) != O_RDONLY;
   if (!agent.empty()) {
     wait_while_stalled(agent);
@@ -132,9 +167,15 @@ int open_file(const char* name, const char* path, int flags, mode_t mode) {
     }
   }
   const int descriptor = real<int (*)(const char*, int, ...)>(name)(path, flags, mode);
-  if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
-    agents[static_cast<std::size_t>(descriptor)] = agent.empty() ? nullptr : kept_name(agent);
-  }
+  note(descriptor, agent, owner);
+  return descriptor;
+}
+
+int open_in(const char* name, int folder, const char* path, int flags, mode_t mode) {
+  const auto owner = owner_of(folder, path);
+  wait_while_hanging(owner);
+  const int descriptor = real<int (*)(int, const char*, int, ...)>(name)(folder, path, flags, mode);
+  note(descriptor, agent_of(path), owner);
   return descriptor;
 }
 
@@ -156,20 +197,54 @@ int open64(const char* path, int flags, ...) {
   va_end(more);
   return open_file("open64", path, flags, mode);
 }
-int close(int descriptor) {
-  if (descriptor >= 0 && static_cast<std::size_t>(descriptor) < kDescriptors) {
-    agents[static_cast<std::size_t>(descriptor)] = nullptr;
+int openat(int folder, const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return open_in("openat", folder, path, flags, mode);
+}
+int openat64(int folder, const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const auto mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return open_in("openat64", folder, path, flags, mode);
+}
+/// For openat2, which has no function of its own.
+long syscall(long number, ...) noexcept {
+  va_list more;
+  va_start(more, number);
+  std::array<long, 6> given{};
+  for (long& one : given) {
+    one = va_arg(more, long);
   }
+  va_end(more);
+  static const auto next = real<long (*)(long, ...)>("syscall");
+  if (number != SYS_openat2) {
+    return next(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+  }
+  const auto* path = reinterpret_cast<const char*>(given[1]);
+  const auto owner = owner_of(static_cast<int>(given[0]), path);
+  wait_while_hanging(owner);
+  const long descriptor = next(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+  note(static_cast<int>(descriptor), agent_of(path), owner);
+  return descriptor;
+}
+int close(int descriptor) {
+  note(descriptor, {}, {});
   static const auto next = real<int (*)(int)>("close");
   return next(descriptor);
 }
 
 ssize_t pread(int descriptor, void* to, size_t size, off_t at) {
   static const auto next = real<ssize_t (*)(int, void*, size_t, off_t)>("pread");
+  wait_while_hanging(owner_of(descriptor));
   return unless<ssize_t>(refusal_to_read(agent_of(descriptor)), [&] { return next(descriptor, to, size, at); });
 }
 ssize_t pread64(int descriptor, void* to, size_t size, off64_t at) {
   static const auto next = real<ssize_t (*)(int, void*, size_t, off64_t)>("pread64");
+  wait_while_hanging(owner_of(descriptor));
   return unless<ssize_t>(refusal_to_read(agent_of(descriptor)), [&] { return next(descriptor, to, size, at); });
 }
 ssize_t pwrite(int descriptor, const void* from, size_t size, off_t at) {
@@ -221,24 +296,60 @@ int posix_spawn(pid_t* pid, const char* program, const posix_spawn_file_actions_
   return child < 0 ? errno : 0;
 }
 
+int fstatat(int folder, const char* path, struct stat* to, int flags) {
+  static const auto next = real<int (*)(int, const char*, struct stat*, int)>("fstatat");
+  wait_while_hanging(owner_of(folder, path));
+  return next(folder, path, to, flags);
+}
+int fstatat64(int folder, const char* path, struct stat64* to, int flags) {
+  static const auto next = real<int (*)(int, const char*, struct stat64*, int)>("fstatat64");
+  wait_while_hanging(owner_of(folder, path));
+  return next(folder, path, to, flags);
+}
+int fstat(int descriptor, struct stat* to) {
+  static const auto next = real<int (*)(int, struct stat*)>("fstat");
+  wait_while_hanging(owner_of(descriptor));
+  return next(descriptor, to);
+}
+int fstat64(int descriptor, struct stat64* to) {
+  static const auto next = real<int (*)(int, struct stat64*)>("fstat64");
+  wait_while_hanging(owner_of(descriptor));
+  return next(descriptor, to);
+}
+struct dirent* readdir(DIR* folder) {
+  static const auto next = real<struct dirent* (*)(DIR*)>("readdir");
+  wait_while_hanging(owner_of(::dirfd(folder)));
+  return next(folder);
+}
+int inotify_add_watch(int descriptor, const char* path, uint32_t mask) noexcept {
+  static const auto next = real<int (*)(int, const char*, uint32_t)>("inotify_add_watch");
+  wait_while_hanging(owner_of(path));
+  return next(descriptor, path, mask);
+}
+
 int lstat(const char* path, struct stat* to) {
   static const auto next = real<int (*)(const char*, struct stat*)>("lstat");
+  wait_while_hanging(owner_of(path));
   return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
 }
 int stat(const char* path, struct stat* to) {
   static const auto next = real<int (*)(const char*, struct stat*)>("stat");
+  wait_while_hanging(owner_of(path));
   return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
 }
 int lstat64(const char* path, struct stat64* to) {
   static const auto next = real<int (*)(const char*, struct stat64*)>("lstat64");
+  wait_while_hanging(owner_of(path));
   return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
 }
 int stat64(const char* path, struct stat64* to) {
   static const auto next = real<int (*)(const char*, struct stat64*)>("stat64");
+  wait_while_hanging(owner_of(path));
   return unless<int>(refusal_to_read(agent_of(path)), [&] { return next(path, to); });
 }
 char* realpath(const char* path, char* resolved) {
   static const auto next = real<char* (*)(const char*, char*)>("realpath");
+  wait_while_hanging(owner_of(path));
   if (const int error = refusal_to_read(agent_of(path)); error != 0) {
     errno = error;
     return nullptr;

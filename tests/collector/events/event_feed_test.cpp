@@ -343,3 +343,34 @@ TEST_CASE("the events of an agent that is not metered are pruned once a day") {
   CHECK(ticks[1].events.empty());
   CHECK(ticks[1].prune_events_before > ticks[0].prune_events_before);
 }
+
+TEST_CASE("agents whose disk keeps their reading waiting take no turn from others, up to a number of them") {
+  Feeding host;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < EventFeed::kMostJobs + 1; ++i) names.push_back("a" + std::to_string(i));
+  for (const auto& name : names) {
+    host.add(name);
+    host.logs["/" + name] = {"1"};
+  }
+  host.feed.adopt(host.fleet);
+  host.loop.advance(EventFeed::kSettle);
+  CHECK(host.loop.jobs.size() == EventFeed::kAtOnce);  // none of them is done: the disks hang
+  CHECK(host.feed.problem(Feeding::id("a0")).empty());
+  for (std::size_t round = 1; round <= EventFeed::kLate / EventFeed::kAtOnce; ++round) {
+    host.loop.advance(EventFeed::kIsLate);
+    CHECK(host.loop.jobs.size() == (round + 1) * EventFeed::kAtOnce);
+  }
+  CHECK(host.feed.problem(Feeding::id("a0")) == "the disk does not answer");
+  host.loop.advance(EventFeed::kIsLate);
+  CHECK(host.loop.jobs.size() == EventFeed::kMostJobs);
+  CHECK(host.feed.reading());
+
+  host.loop.run_job(EventFeed::kMostJobs - 1);
+  CHECK(host.loop.jobs.size() >= EventFeed::kMostJobs);  // the last one has its turn, after what that one has to write
+  host.settle();
+  for (const auto& name : names) {
+    CHECK(host.written(name) == Details{"1"});
+    CHECK(host.feed.problem(Feeding::id(name)).empty());
+  }
+  CHECK_FALSE(host.feed.reading());
+}
