@@ -78,7 +78,7 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   std::map<std::string, Entry> entries;          ///< by agent id
   std::map<std::string, std::string> by_folder;  ///< of logs: the ids
   std::deque<std::string> ready;                 ///< ids of those whose turn comes
-  std::size_t running = 0;  ///< jobs that are not late
+  std::size_t running = 0;                       ///< jobs that are not late
   std::size_t late = 0;
   std::uint64_t numbers = 0;
   bool closed = false;

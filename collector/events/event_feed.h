@@ -29,8 +29,8 @@ struct EventSources {
 /// Loop thread only.
 class EventFeed {
  public:
-  static constexpr std::size_t kAtOnce = 2;                         ///< agents that are being read
-  static constexpr std::size_t kLate = 6;                           ///< further ones, whose disk keeps us waiting
+  static constexpr std::size_t kAtOnce = 2;  ///< agents that are being read
+  static constexpr std::size_t kLate = 6;    ///< further ones, whose disk keeps us waiting
   static constexpr std::size_t kMostJobs = kAtOnce + kLate;
   static constexpr Micros kIsLate = std::chrono::seconds{2};
   static constexpr Micros kSettle = std::chrono::milliseconds{50};  ///< after a change

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <ctime>
 #include <map>
@@ -9,6 +11,7 @@
 
 #include "tests/backends/sqlite/plain_sqlite.h"
 #include "tests/e2e/host.h"
+#include "tests/e2e/json.h"
 #include "tests/e2e/ledger.h"
 #include "tests/soak/parameters.h"
 #include "tests/support/faulty_disk.h"
@@ -28,6 +31,8 @@ constexpr auto kConfig =
 const std::vector<std::string> kTenASecond{"sample", "--record", "--interval", "100ms", "--ticks", "1000000"};
 constexpr int kSessions = 3;
 constexpr int kOldRows = 12'000;  // over the retention: a tick deletes 5,000 of them
+constexpr std::array kOldSources{"agent-server", "session:old", "aggregate"};
+constexpr std::int64_t kBetweenOldMs = 30'000;  // so that they are of more than a day
 
 /// The rows of one tick are there with their sum, or none of them is.
 void check_whole(const std::vector<Row>& rows) {
@@ -75,22 +80,83 @@ std::size_t recent_ticks(const std::string& agent_path) {
       std::count_if(rows.begin(), rows.end(), [](const Row& row) { return row.source == "aggregate"; }));
 }
 
-/// Rows of ours that are older than every retention, as if the collector had been off for long.
-void add_old_rows(const std::string& agent_path, std::uint64_t days) {
+/// What rows of a source come to.
+struct Sum {
+  std::int64_t rows = 0;
+  std::int64_t cpu_us = 0;
+};
+using Sums = std::map<std::string, Sum>;  ///< by source
+
+std::string text_of(const Sums& sums) {
+  std::string text;
+  for (const auto& [source, sum] : sums) {
+    text += source + ": " + std::to_string(sum.rows) + " rows, " + std::to_string(sum.cpu_us) + " us\n";
+  }
+  return text;
+}
+
+/// Rows of ours that are older than the retention of rows and are not rolled up yet, as if the collector had been off
+/// for long: they will be, by hours and days, and be deleted. No two hours of them come to the same. Added to
+/// `planted`.
+void add_old_rows(const std::string& agent_path, std::uint64_t days, Sums& planted) {
   const auto oldest = (std::int64_t{std::time(nullptr)} - (40 + static_cast<std::int64_t>(days)) * 86'400) * 1000;
+  const auto first_us = 1000 + static_cast<std::int64_t>(days);
   test::PlainDatabase(e2e::ledger_file(agent_path))
-      .run(
-          "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, fl_cpu_us, fl_interval_us,"
-          " fl_processes) WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < " +
-          std::to_string(kOldRows - 1) + ") SELECT " + std::to_string(oldest) +
-          " + i / 3 * 10000, CASE i % 3 WHEN 0 THEN 'agent-server' WHEN 1 THEN 'session:old' ELSE 'aggregate' END,"
-          " 0, 1.0, 4096, 1000, 10000000, 1 FROM n");
+      .run("BEGIN IMMEDIATE; UPDATE fleetledger_marks SET value = min(value, " + std::to_string(oldest) +
+           " / 86400000 * 86400000) WHERE name IN ('hours-rolled-to', 'days-rolled-to');"
+           "INSERT INTO resource_samples (ts, source, pid, cpu_percent, rss_bytes, fl_cpu_us, fl_interval_us,"
+           " fl_processes) WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+           std::to_string(kOldRows - 1) + ") SELECT " + std::to_string(oldest) + " + i / 3 * " +
+           std::to_string(kBetweenOldMs) +
+           ", CASE i % 3 WHEN 0 THEN 'agent-server' WHEN 1 THEN 'session:old' ELSE 'aggregate' END, 0, 1.0, 4096, " +
+           std::to_string(first_us) + " + i * 13, " + std::to_string(kBetweenOldMs * 1000) + ", 1 FROM n; COMMIT");
+  for (std::int64_t i = 0; i < kOldRows; ++i) {
+    auto& sum = planted[kOldSources.at(static_cast<std::size_t>(i % 3))];
+    ++sum.rows;
+    sum.cpu_us += first_us + i * 13;
+  }
+}
+
+void add(Sums& sums, const std::vector<Row>& rows) {
+  for (const auto& row : rows) {
+    auto& sum = sums[row.source];
+    ++sum.rows;
+    sum.cpu_us += row.cpu_us.value_or(0);
+  }
+}
+
+/// What the program itself says that all of a ledger comes to, rows and rollups.
+Sums summary_of(Host& host, const std::string& agent) {
+  const auto said = host.run({"summary", agent, "--since", "400d", "--json"});
+  INFO(said.errors);
+  REQUIRE(said.code == 0);
+  Sums sums;
+  for (const auto& source : e2e::parse_json(said.output)["sources"].items) {
+    sums[source["source"].text] = {std::llround(source["sampleCount"].number),
+                                   std::llround(source["cpuSeconds"].number * 1e6)};
+  }
+  return sums;
+}
+
+/// Old rows that are still there, hours of them that are rolled up, and days.
+struct Rolled {
+  std::int64_t rows = 0;
+  std::int64_t hours = 0;
+  std::int64_t days = 0;
+};
+Rolled count_rolled(const std::string& agent_path) {
+  test::PlainDatabase ledger(e2e::ledger_file(agent_path));
+  const auto count = [&](const std::string& what) { return std::stoll(ledger.value("SELECT count(*) FROM " + what)); };
+  const auto old = std::to_string((std::int64_t{std::time(nullptr)} - 86'400) * 1000);
+  return {count("resource_samples WHERE ts < " + old), count("fleetledger_rollups WHERE start < " + old),
+          count("fleetledger_day_rollups WHERE start < " + old)};
 }
 
 }  // namespace
 
-// Every kill is somewhere else: in a write that the slow disk draws out, in a checkpoint, in the deletion of old rows,
-// between ticks, while the collector starts. What was read before the kill was committed, so it has to be there after.
+// Every kill is somewhere else: in a write that the slow disk draws out, in a checkpoint, while old rows are rolled up
+// and deleted, between ticks, while the collector starts. What was read before the kill was committed, so it has to be
+// there after; and what the ledger says that it all comes to is what was put into it.
 TEST_CASE("whenever the collector is killed its ledgers are whole, nothing committed is lost, and it goes on") {
   const auto kills = soak::parameter("SOAK_KILLS", 8);
   auto random = soak::seeded();
@@ -118,6 +184,9 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
 
   const auto looks = [&] { return test::lines_of(test::text_of_file(host / "looks")).size(); };
   std::map<std::string, std::set<std::pair<std::int64_t, std::string>>> committed;
+  std::map<std::string, Sums> planted;
+  std::size_t checked = 0;
+  std::size_t amid_rolling = 0;
   std::vector<double> seconds_to_look;
   for (std::uint64_t kill = 0; kill < kills; ++kill) {
     const auto before = looks();
@@ -127,10 +196,10 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
     REQUIRE(test::await([&] { return looks() > before; }));
     seconds_to_look.push_back(std::chrono::duration<double>(Clock::now() - started).count());
     const auto moment = started + std::chrono::milliseconds{soak::pick(random, 50, 2500)};
-    if (kill % 4 == 1) {
+    if (kill % 2 == 1) {
       for (const auto& agent : agents) {
         if (!e2e::read_ticks(agent->path).empty()) {
-          add_old_rows(agent->path, kill);
+          add_old_rows(agent->path, kill, planted[agent->name]);
         }
       }
     }
@@ -153,7 +222,16 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
       CHECK(found.size() == rows.size());
       const auto& seen = committed[agent->name];
       CHECK(std::includes(found.begin(), found.end(), seen.begin(), seen.end()));
-      check_whole(recent(std::move(rows)));
+      rows = recent(std::move(rows));
+      check_whole(rows);
+      if (!rows.empty()) {
+        auto sums = planted[agent->name];
+        add(sums, rows);
+        CHECK(text_of(summary_of(host, agent->name)) == text_of(sums));
+        const auto rolled = count_rolled(agent->path);
+        ++checked;
+        amid_rolling += rolled.rows > 0 && rolled.hours > 0 ? 1 : 0;
+      }
     }
   }
 
@@ -163,6 +241,10 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
     const auto ticks = recent_ticks(agent->path);
     ticks_of_killed += ticks;
     CHECK(test::await([&] { return recent_ticks(agent->path) > ticks; }));
+    CHECK(test::await([&] {
+      const auto rolled = count_rolled(agent->path);
+      return rolled.rows == 0 && (rolled.days > 0 || planted[agent->name].empty());
+    }));
   }
   daemon.signal(SIGTERM);
   const int code = daemon.exit_code();
@@ -170,10 +252,16 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
   CHECK(code == 0);
   for (const auto& agent : agents) {
     CHECK(e2e::is_intact(agent->path));
-    check_whole(recent(e2e::read_rows(agent->path)));
+    const auto rows = recent(e2e::read_rows(agent->path));
+    check_whole(rows);
+    auto sums = planted[agent->name];
+    add(sums, rows);
+    CHECK(text_of(summary_of(host, agent->name)) == text_of(sums));
   }
   CHECK(ticks_of_killed > 0);
   std::sort(seconds_to_look.begin(), seconds_to_look.end());
+  std::printf("%zu sums of ledgers checked after kills, %zu of them with old rows half rolled up\n", checked,
+              amid_rolling);
   std::printf("%llu kills in %zu ticks; from start to the first look: median %.3f s, most %.3f s\n",
               static_cast<unsigned long long>(kills), ticks_of_killed, seconds_to_look[seconds_to_look.size() / 2],
               seconds_to_look.back());
