@@ -32,15 +32,15 @@ struct ReadSummary {
 };
 
 ReadSummary read_summary(LedgerConnection& connection, const LedgerSchema& schema, WallTime since, Micros most_guess,
-                         SummaryCache& summaries) {
+                         const std::string& ledger, SummaryCache& summaries) {
   const WallTime end = from_ms(sql::kEndOfTime);
   SummaryBuilder builder;
   const SqliteHours hours(connection.database(), schema);
   visit_window(hours, {since, end}, {since, end}, most_guess,
                {[&builder](const Sample& row, Micros guess) { builder.add(row, guess); },
                 [&builder](const Rollup& rollup) { builder.add(rollup); }});
-  const auto settled = hours.settled_rows(summaries.find_rows(connection.path()));
-  summaries.keep_rows(connection.path(), settled);
+  const auto settled = hours.settled_rows(summaries.find_rows(ledger));
+  summaries.keep_rows(ledger, settled);
   return {{builder.sources(), settled.rows + hours.rows_from(settled.until)}, builder.first_to_leave()};
 }
 
@@ -302,18 +302,19 @@ Result<LedgerSummary> LedgerReader::summary(WallTime since, Micros most_guess, S
   }
   const LedgerRest before = look_at_ledger(**path);
   const bool settled = before.settled();
-  if (auto known = summaries.find(**path, before, since)) {
+  if (auto known = summaries.find(place_.file(), before, since)) {
     return std::move(*known);
   }
   auto read = read_ledger<ReadSummary>(
       Reading{place_, limit_, kept_}, [&](LedgerConnection& connection, const LedgerSchema& schema) {
-        return schema.samples ? read_summary(connection, schema, since, most_guess, summaries) : ReadSummary();
+        return schema.samples ? read_summary(connection, schema, since, most_guess, place_.file(), summaries)
+                              : ReadSummary();
       });
   if (!read) {
     return fail(read.error());
   }
   if (settled && look_at_ledger(**path) == before) {
-    summaries.keep(**path, before, since, read->first_to_leave, read->summary);
+    summaries.keep(place_.file(), before, since, read->first_to_leave, read->summary);
   }
   return std::move(read->summary);
 }

@@ -132,8 +132,10 @@ class SqliteStore final : public LedgerStore {
   }
 
   void release(const LedgerKey& ledger) override {
-    forget(own_place(ledger.agent).file());
-    forget(homes_.central(ledger.agent).file());
+    for (const auto& file : {own_place(ledger.agent).file(), homes_.central(ledger.agent).file()}) {
+      forget(file);
+      summaries_.forget(file);
+    }
     homes_.forget(ledger.agent.id);
     const std::lock_guard lock(mutex_);
     looks_.erase(ledger.agent.id);

@@ -15,29 +15,36 @@
 namespace fleetledger {
 
 /// The last summaries of ledgers, each good until its ledger changes or a row leaves its window, so that pages that are
-/// refreshed often cost a look at the file instead of a read. Exact: what it answers is what reading would. Any thread.
+/// refreshed often cost a look at the file instead of a read. Exact: what it answers is what reading would. Ledgers are
+/// named by where they are looked for. Any thread.
 class SummaryCache {
  public:
-  /// Summaries kept; beyond it those that were kept first go.
+  /// Summaries kept, in all and of one ledger, and sources in all of them, of some 250 bytes each; beyond these those
+  /// that were kept first go.
   static constexpr std::size_t kMost = 1024;
+  static constexpr std::size_t kMostOfLedger = 8;
+  static constexpr std::size_t kMostSources = 8192;
   /// A summary of more sources is not kept.
-  static constexpr std::size_t kMostSources = 256;
+  static constexpr std::size_t kMostSourcesOfOne = 256;
 
   /// The summary of the rows from `since` on, if it is known for the ledger as `rest` shows it.
-  [[nodiscard]] std::optional<LedgerSummary> find(const std::string& real_path, const LedgerRest& rest, WallTime since);
+  [[nodiscard]] std::optional<LedgerSummary> find(const std::string& ledger, const LedgerRest& rest, WallTime since);
 
   /// `oldest` is the first ts of the window's rows; nothing: it has none. Call it only if the ledger looked like `rest`
   /// before and after the reading, and was settled.
-  void keep(const std::string& real_path, const LedgerRest& rest, WallTime since, std::optional<WallTime> oldest,
+  void keep(const std::string& ledger, const LedgerRest& rest, WallTime since, std::optional<WallTime> oldest,
             const LedgerSummary& summary);
 
   /// What was last counted of a ledger's rows.
-  [[nodiscard]] std::optional<SqliteHours::SettledRows> find_rows(const std::string& real_path);
-  void keep_rows(const std::string& real_path, const SqliteHours::SettledRows& rows);
+  [[nodiscard]] std::optional<SqliteHours::SettledRows> find_rows(const std::string& ledger);
+  void keep_rows(const std::string& ledger, const SqliteHours::SettledRows& rows);
+
+  /// Of this ledger nothing is to be known any more.
+  void forget(const std::string& ledger);
 
  private:
   struct Entry {
-    std::string path;
+    std::string ledger;
     LedgerRest rest;
     WallTime since{};
     std::optional<WallTime> oldest;
@@ -48,9 +55,10 @@ class SummaryCache {
   void erase(Entries::iterator entry);
 
   std::mutex mutex_;
-  std::map<std::string, SqliteHours::SettledRows> rows_;  ///< by path; at most kMost
-  Entries entries_;                                       ///< kept first at the front
-  std::multimap<std::string, Entries::iterator, std::less<>> by_path_;
+  std::map<std::string, SqliteHours::SettledRows> rows_;                  ///< by ledger; at most kMost
+  Entries entries_;                                                       ///< kept first at the front
+  std::multimap<std::string, Entries::iterator, std::less<>> by_ledger_;  ///< of one ledger kept first comes first
+  std::size_t sources_ = 0;                                               ///< in entries_
 };
 
 }  // namespace fleetledger

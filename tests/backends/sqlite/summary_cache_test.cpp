@@ -73,10 +73,37 @@ TEST_CASE("summaries that are kept are bounded") {
   CHECK_FALSE(cache.find("/0", rest(1), at(0)).has_value());
   CHECK(cache.find("/1", rest(1), at(0)).has_value());
 
+  for (std::size_t i = 0; i <= SummaryCache::kMostOfLedger; ++i) {
+    cache.keep("/often", rest(1), at(static_cast<std::int64_t>(i)), at(static_cast<std::int64_t>(i)), counted(1));
+  }
+  CHECK_FALSE(cache.find("/often", rest(1), at(0)).has_value());
+  CHECK(cache.find("/often", rest(1), at(1)).has_value());
+
+  LedgerSummary large;
+  large.sources.resize(SummaryCache::kMostSourcesOfOne);
+  constexpr std::size_t kLarge = SummaryCache::kMostSources / SummaryCache::kMostSourcesOfOne;
+  for (std::size_t i = 0; i <= kLarge; ++i) {
+    cache.keep("/large" + std::to_string(i), rest(1), at(0), std::nullopt, large);
+  }
+  CHECK_FALSE(cache.find("/large0", rest(1), at(0)).has_value());
+  CHECK(cache.find("/large1", rest(1), at(0)).has_value());
+
   LedgerSummary wide;
-  wide.sources.resize(SummaryCache::kMostSources + 1);
+  wide.sources.resize(SummaryCache::kMostSourcesOfOne + 1);
   cache.keep("/wide", rest(1), at(0), std::nullopt, wide);
   CHECK_FALSE(cache.find("/wide", rest(1), at(0)).has_value());
+}
+
+TEST_CASE("summaries of agents that were gone were kept until a thousand others had come") {
+  SummaryCache cache;
+  cache.keep("/gone", rest(1), at(0), std::nullopt, counted(1));
+  cache.keep("/gone", rest(1), at(5), at(5), counted(1));
+  cache.keep_rows("/gone", {});
+  cache.keep("/here", rest(1), at(0), std::nullopt, counted(1));
+  cache.forget("/gone");
+  CHECK_FALSE(cache.find("/gone", rest(1), at(5)).has_value());
+  CHECK_FALSE(cache.find_rows("/gone").has_value());
+  CHECK(cache.find("/here", rest(1), at(0)).has_value());
 }
 
 TEST_CASE("a summary that was kept says what the ledger says now") {
