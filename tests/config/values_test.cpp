@@ -79,8 +79,8 @@ TEST_CASE("foreign text in a message is one printable line") {
   CHECK(quoted("\xC2\x9B"
                "31m") == R"("\xc2\x9b31m")");
   CHECK(quoted("\xFF\xC3") == R"("\xff\xc3")");
-  CHECK(quoted(std::string(1 << 20, 'x')).size() < 100);
-  CHECK(find_invalid_utf8(quoted(std::string(79, 'x') + "漢漢漢")) == std::string_view::npos);
+  CHECK(fleetledger::quoted(std::string(1 << 20, 'x')).size() < 100);
+  CHECK(find_invalid_utf8(fleetledger::quoted(std::string(79, 'x') + "漢漢漢")) == std::string_view::npos);
 }
 
 TEST_CASE("the first byte that is not UTF-8 is found") {

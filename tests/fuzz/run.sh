@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Fuzzes one target or all of them in turn, on one core, and tells of each how often it ran, how many edges of the code
-# were reached, and how many inputs were found that crash it, take too long or show something that must not be.
-# Usage: run.sh FUZZER WORK_DIR [TARGET|all] [TIME]   TIME: 60s, 5m, 1h; of all targets together. Exit 1 after a finding.
-# What libFuzzer learns stays in WORK_DIR/corpus for the next time, what it finds in WORK_DIR/findings.
+# Fuzzes one target or all of them, JOBS at a time, and tells of each how often it ran, how many edges of the code were
+# reached, and how many inputs were found that crash it, take too long or show something that must not be.
+# Usage: run.sh FUZZER WORK_DIR JOBS [TARGET|all] [TIME]   TIME: 60s, 5m, 1h; of all targets together. Exit 1 after a
+# finding. What libFuzzer learns stays in WORK_DIR/corpus for the next time, what it finds in WORK_DIR/findings.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly usage='usage: run.sh FUZZER WORK_DIR [TARGET|all] [TIME such as 60s, 5m or 1h]'
+readonly usage='usage: run.sh FUZZER WORK_DIR JOBS [TARGET|all] [TIME such as 60s, 5m or 1h]'
 fuzzer=$(realpath "${1:?$usage}")
 work=${2:?$usage}
-wanted=${3:-all}
-time=${4:-60s}
+jobs=${3:?$usage}
+wanted=${4:-all}
+time=${5:-60s}
 
 case "$time" in
   *[!0-9smh]* | [!0-9]* | '') echo "$usage" >&2 && exit 2 ;;
@@ -30,18 +31,18 @@ if [ ${#targets[@]} -eq 0 ]; then
   echo "no target $wanted; there are: $("${fixed_memory[@]}" "$fuzzer" --list | tr '\n' ' ')" >&2
   exit 2
 fi
-each=$((total / ${#targets[@]}))
+if [ "$jobs" -gt ${#targets[@]} ]; then jobs=${#targets[@]}; fi
+each=$((total * jobs / ${#targets[@]}))
 if [ "$each" -lt 1 ]; then each=1; fi
+mkdir -p "$work/findings" "$work/logs"
 
-failed=0
-printf '%-16s %12s %8s %8s %9s\n' target executions edges inputs findings
-for target in "${targets[@]}"; do
-  mkdir -p "$work/corpus/$target" "$work/findings" "$work/logs"
-  options=(-max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1
+# fuzz TARGET: its line of the table; not 0 after a finding.
+fuzz() {
+  local target=$1 log=$work/logs/$1.log outcome=ok found
+  local options=(-max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1
     -artifact_prefix="$work/findings/$target-")
   if [ -e "$here/dictionaries/$target.dict" ]; then options+=(-dict="$here/dictionaries/$target.dict"); fi
-  log=$work/logs/$target.log
-  outcome=ok
+  mkdir -p "$work/corpus/$target"
   "${fixed_memory[@]}" "$fuzzer" --target="$target" "${options[@]}" "$work/corpus/$target" "$here/corpus/$target" \
     >"$log" 2>&1 || outcome=FAILED
   found=$(find "$work/findings" -name "$target-*" | wc -l)
@@ -50,9 +51,23 @@ for target in "${targets[@]}"; do
     match($0, / corp: [0-9]+/) { inputs = substr($0, RSTART + 7, RLENGTH - 7) }
     /stat::number_of_executed_units/ { executions = $2 }
     END { printf "%-16s %12d %8d %8d %9d\n", target, executions, edges, inputs, found }' "$log"
-  if [ $outcome != ok ] || [ "$found" -ne 0 ]; then
-    failed=1
-    grep -E -m 5 'fleetledger-fuzz:|ERROR|SUMMARY|runtime error' "$log" || tail -n 5 "$log"
+  if [ $outcome = ok ] && [ "$found" -eq 0 ]; then return 0; fi
+  grep -E -m 5 'fleetledger-fuzz:|ERROR|SUMMARY|runtime error' "$log" || tail -n 5 "$log"
+  return 1
+}
+
+failed=0
+running=0
+printf '%-16s %12s %8s %8s %9s\n' target executions edges inputs findings
+for target in "${targets[@]}"; do
+  if [ "$running" -eq "$jobs" ]; then
+    wait -n || failed=1
+    running=$((running - 1))
   fi
+  fuzz "$target" &
+  running=$((running + 1))
+done
+for ((; running > 0; --running)); do
+  wait -n || failed=1
 done
 exit $failed
