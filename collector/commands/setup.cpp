@@ -58,18 +58,40 @@ std::vector<std::string_view> backend_names() {
   return names;
 }
 
-/// The operator's own file: links are followed, but at the end there is a regular file of ours or root's.
+/// Why a file is not taken for our configuration, which says what programs we run; empty: it is.
+std::string objection(const struct stat& found) {
+  if (!S_ISREG(found.st_mode)) {
+    return "is no regular file";
+  }
+  if (found.st_uid != geteuid() && found.st_uid != 0) {
+    return "belongs to another user";
+  }
+  // In many homes all files may be written by the group that is its user's alone.
+  const bool by_group = (found.st_mode & S_IWGRP) != 0 && found.st_gid != getegid();
+  if (by_group || (found.st_mode & S_IWOTH) != 0) {
+    return "can be written by other users (chmod go-w mends that)";
+  }
+  return {};
+}
+
+/// The operator's own file: links are followed. Looked at before it is opened: to open a device can have effects.
 Result<std::string> read_config_file(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) {
+    return fail(std::string("cannot be opened: ") + std::strerror(errno));
+  }
+  if (auto why = objection(found); !why.empty()) {
+    return fail(std::move(why));
+  }
+  const int file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (file < 0) {
     return fail(std::string("cannot be opened: ") + std::strerror(errno));
   }
   Result<std::string> text = std::string(kLargestConfig + 1, '\0');
-  struct stat found {};
-  if (fstat(file, &found) != 0 || !S_ISREG(found.st_mode)) {
-    text = fail("is no regular file");
-  } else if (found.st_uid != geteuid() && found.st_uid != 0) {
-    text = fail("belongs to another user");
+  if (fstat(file, &found) != 0) {
+    text = fail(std::string("cannot be opened: ") + std::strerror(errno));
+  } else if (auto why = objection(found); !why.empty()) {
+    text = fail(std::move(why));
   } else {
     const auto size = pread(file, text->data(), text->size(), 0);
     if (size < 0) {
@@ -80,6 +102,12 @@ Result<std::string> read_config_file(const std::string& path) {
   }
   close(file);
   return text;
+}
+
+/// Whether there is nothing of this name: a link that leads nowhere is something, and so is what we may not see.
+bool is_absent(const std::string& path) {
+  struct stat found {};
+  return lstat(path.c_str(), &found) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
 /// How many ledgers may stay open: each takes six descriptors, and two thirds of them are for other things.
@@ -114,7 +142,7 @@ Setup load_setup(const CommonArguments& common) {
   setup.file = common.config.value_or(named ? from_environment : paths->config_file);
 
   std::string text;
-  if (named || access(setup.file.c_str(), F_OK) == 0) {
+  if (named || !is_absent(setup.file)) {
     auto read = read_config_file(setup.file);
     if (!read) {
       setup.problems.push_back({setup.file, 0, "", read.error().text});

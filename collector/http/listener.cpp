@@ -132,6 +132,7 @@ Result<Listener> Listener::open_unix(const std::string& address, const std::stri
   }
   if (::lstat(path.c_str(), &status) == 0) {
     if (!S_ISSOCK(status.st_mode)) return cannot(address, "something that is not a socket has this name");
+    if (status.st_uid != ::geteuid()) return cannot(address, "a socket of another user has this name");
     if (is_live(name)) return cannot(address, "another program listens there", Error::Kind::busy);
     if (::unlink(path.c_str()) != 0)
       return cannot(address, "remove what is left of it: " + std::string(std::strerror(errno)));
