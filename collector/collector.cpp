@@ -156,7 +156,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void read_environments();
   std::vector<std::string> take_due();
   void append_for(const MeteredAgent& metered, const std::vector<std::string>& due);
-  void prune_with(AgentTick& tick, const Agent& agent);
+  [[nodiscard]] StoreLane::Written prune_with(AgentTick& tick, const Agent& agent);
   void hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written = {});
   [[nodiscard]] EventFeed::Ways ways_of_events();
   void check_events(bool all);
@@ -519,9 +519,9 @@ void Collector::State::append_for(const MeteredAgent& metered, const std::vector
       AgentTick tick;
       tick.samples = said.samples;
       tick.most_bytes = agent.settings.max_ledger_size;
-      prune_with(tick, agent);
+      auto written = prune_with(tick, agent);
       handed[agent.identity.id].newest = wall;
-      hand_over(ledger_of(agent), std::move(tick));
+      hand_over(ledger_of(agent), std::move(tick), std::move(written));
     }
   }
   said.status = status_of(agent);
@@ -529,17 +529,25 @@ void Collector::State::append_for(const MeteredAgent& metered, const std::vector
 }
 
 /// What is too old goes with a tick an hour, samples by whole hours in any case; each time the ledger is asked for it
-/// costs more than the rows of a tick. An arrear goes with the ticks that follow.
-void Collector::State::prune_with(AgentTick& tick, const Agent& agent) {
+/// costs more than the rows of a tick. If that is dropped, or leaves an arrear, another tick prunes.
+StoreLane::Written Collector::State::prune_with(AgentTick& tick, const Agent& agent) {
   const auto hour = std::chrono::floor<std::chrono::hours>(report.ts);
-  const auto* health = parts.ledgers->health(agent.identity.id);
-  const bool arrear = health != nullptr && health->standing && health->standing->more_to_prune;
-  if (auto& pruned = handed[agent.identity.id].pruned; pruned != hour || arrear) {
-    pruned = hour;
-    tick.prune_samples_before = report.ts - agent.settings.retention;
-    tick.prune_rollups_before = report.ts - agent.settings.rollup_retention;
-    prune_events(tick, agent.settings, report.ts);
+  auto& pruned = handed[agent.identity.id].pruned;
+  if (pruned == hour) {
+    return {};
   }
+  pruned = hour;
+  tick.prune_samples_before = report.ts - agent.settings.retention;
+  tick.prune_rollups_before = report.ts - agent.settings.rollup_retention;
+  prune_events(tick, agent.settings, report.ts);
+  return [state = weak_from_this(), id = agent.identity.id](const LedgerStanding* standing) {
+    const auto self = state.lock();
+    if (self && (standing == nullptr || standing->more_to_prune)) {
+      if (const auto known = self->handed.find(id); known != self->handed.end()) {
+        known->second.pruned.reset();
+      }
+    }
+  };
 }
 
 /// The one way to the ledgers: what goes through here is counted.

@@ -653,14 +653,61 @@ TEST_CASE("one tick an hour prunes, and those after it as long as there is more"
   tick_at(5min);
   CHECK(pruned == std::vector{true, false});
   host.store.standings[echo.identity.id].more_to_prune = true;
-  tick_at(1min);  // after this one it is known
-  tick_at(1min);
+  tick_at(50min);
   tick_at(1min);
   host.store.standings[echo.identity.id].more_to_prune = false;
   tick_at(1min);
   tick_at(1min);
-  tick_at(40min);
-  CHECK(pruned == std::vector{true, false, false, true, true, true, false, true});
+  CHECK(pruned == std::vector{true, false, true, true, true, false});
+
+  // It is still to be written when the next one, which does not prune, is handed over.
+  host.store.before_append = [](const LedgerKey&) { return fail("locked", Error::Kind::busy); };
+  host.loop.advance(1h);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.tick();
+  host.loop.advance(1min);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.tick();
+  const auto before = host.store.written[echo.identity.id].size();
+  host.store.before_append = nullptr;
+  host.store.standings[echo.identity.id].more_to_prune = true;
+  for (int round = 0; round < 3; ++round) {
+    host.loop.advance(10s);
+    host.loop.run_jobs();
+  }
+  const auto& written = host.store.written[echo.identity.id];
+  REQUIRE(written.size() == before + 2);
+  CHECK(written[before].prune_samples_before);
+  CHECK_FALSE(written[before + 1].prune_samples_before);
+  tick_at(1min);
+  CHECK(pruned.back());
+}
+
+TEST_CASE("when the tick that was to prune is dropped another one does") {
+  Host host;
+  const auto echo = host.add_agent("echo", kServer);
+  const auto tick_later = [&](Micros later) {
+    host.loop.advance(later);
+    host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+    host.tick();
+  };
+  host.clock.wall_now = std::chrono::floor<std::chrono::hours>(host.clock.wall_now) + 1min;
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+  host.tick();
+  host.store.before_append = [](const LedgerKey&) { return fail("locked", Error::Kind::busy); };
+  for (std::size_t i = 0; i < StoreLane::kQueueLength + 2; ++i) {
+    tick_later(1min);
+  }
+  REQUIRE(host.lane.dropped() > 0);
+  host.store.before_append = nullptr;
+  tick_later(1min);
+  for (int round = 0; round < 3; ++round) {
+    host.loop.advance(10s);
+    host.loop.run_jobs();
+  }
+  const auto& written = host.store.written[echo.identity.id];
+  CHECK(std::any_of(written.begin(), written.end(),
+                    [](const AgentTick& tick) { return tick.prune_samples_before.has_value(); }));
 }
 
 TEST_CASE(

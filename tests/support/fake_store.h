@@ -29,7 +29,9 @@ class FakeStore final : public LedgerStore {
       }
     }
     written[ledger.agent.id].push_back(tick);
-    return standing(ledger, {});
+    auto standing_now = standing(ledger, {});
+    standing_now.more_to_prune = standing_now.more_to_prune && tick.prune_samples_before;
+    return standing_now;
   }
   Result<LedgerSummary> summary(const LedgerKey&, WallTime) override { return LedgerSummary{}; }
   Result<std::vector<Sample>> recent_samples(const LedgerKey&, const SampleQuery&) override {
