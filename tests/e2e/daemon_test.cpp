@@ -6,6 +6,7 @@
 
 #include "tests/backends/sqlite/plain_sqlite.h"
 #include "tests/e2e/generated_fleet.h"
+#include "tests/e2e/json.h"
 #include "tests/e2e/ledger.h"
 
 using namespace fleetledger;
@@ -173,6 +174,42 @@ TEST_CASE(
   CHECK(daemon.exit_code() == 0);
   // They share their looks: every tick of one is one of the other.
   CHECK(e2e::read_ticks(held.path) == e2e::read_ticks(free.path));
+}
+
+TEST_CASE("a ledger that is larger than it may be loses its oldest hours, keeps their CPU time, and the log says so") {
+  Host host;
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.configure(std::string(kEverySecond) + "storage: {max_size: 1MiB}\n");
+  const auto meter_for = [&](std::size_t ticks) {
+    auto daemon = host.start({"run"});
+    await_ticks(agent.path, ticks);
+    daemon.signal(SIGTERM);
+    CHECK(daemon.exit_code() == 0);
+    return daemon.errors();
+  };
+  CHECK(meter_for(1).find("ledger_too_large") == std::string::npos);
+
+  // Two days of a row every 6 s, 3 MiB, of which nothing has been rolled up.
+  constexpr int kRows = 28'800;
+  test::PlainDatabase ledger(e2e::ledger_file(agent.path));
+  ledger.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(kRows) +
+             ") INSERT INTO resource_samples (ts, source, cpu_percent, fl_cpu_us, fl_interval_us, fl_processes)"
+             " SELECT strftime('%s', 'now') * 1000 - 6000 * i, 'session:old', 10, 600000, 6000000, 1 FROM n;"
+             "DELETE FROM fleetledger_marks WHERE name LIKE '%-rolled-to'");
+  const auto log = meter_for(12);
+  CHECK(log.find("storage.max_size is reached: what was older than") != std::string::npos);
+  const auto used = [&] {
+    return std::stoll(ledger.value("PRAGMA page_count")) - std::stoll(ledger.value("PRAGMA freelist_count"));
+  };
+  CHECK(used() * std::stoll(ledger.value("PRAGMA page_size")) <= 1 << 20);
+  const auto left = std::stoll(ledger.value("SELECT count(*) FROM resource_samples WHERE source = 'session:old'"));
+  CHECK(left > 0);
+  CHECK(left < kRows);
+  CHECK(std::stoll(ledger.value("SELECT min(ts) FROM resource_samples")) % 3'600'000 < 6'000);  // whole hours went
+  // All of it, whether its rows are there or not.
+  const auto summary = e2e::parse_json(host.run({"summary", "echo", "--since", "72h", "--json"}).output);
+  CHECK(summary["sources"].with("source", "session:old")["cpuSeconds"].number == Approx(kRows * 0.6));
 }
 
 TEST_CASE("a second collector of the user says who holds the lock, and writes nothing") {
