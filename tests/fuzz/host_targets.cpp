@@ -78,9 +78,18 @@ std::string printed_time(Micros time) {
   return text.data();
 }
 
+/// mmm:ss.cc: however many minutes.
+std::string printed_cpu_time(Micros time) {
+  const auto all = std::chrono::floor<seconds>(time).count();
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%lld:%02lld.%02lld", static_cast<long long>(all / 60),
+                static_cast<long long>(all % 60), static_cast<long long>(time.count() % 1'000'000 / 10'000));
+  return text.data();
+}
+
 std::string printed_by_macos(const PsRow& row) {
   return std::to_string(row.pid) + ' ' + std::to_string(row.parent) + ' ' + std::to_string(row.owner) + ' ' +
-         printed_time(row.elapsed) + ' ' + printed_time(row.own.at_least) + ' ' +
+         printed_time(row.elapsed) + ' ' + printed_cpu_time(row.own.at_least) + ' ' +
          std::to_string(row.resident.value / 1024) + ' ' + state_and_name(row);
 }
 
