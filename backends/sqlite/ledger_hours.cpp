@@ -97,10 +97,7 @@ SQLite::Statement& SqliteHours::prepared(const std::string& text) const {
 }
 
 void SqliteHours::forget_rare_statements() {
-  std::erase_if(statements_, [](const auto& entry) {
-    return entry.first != sql::kMark && entry.first != sql::kFirstRow && entry.first != sql::kFirstRollup &&
-           entry.first != sql::kLastRollup && entry.first.rfind("PRAGMA", 0) != 0;
-  });
+  std::erase_if(statements_, [](const auto& entry) { return entry.first.rfind("PRAGMA", 0) != 0; });
 }
 
 WallTime SqliteHours::mark(const char* name) const {

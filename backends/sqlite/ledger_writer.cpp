@@ -41,13 +41,13 @@ void bind_text(SQLite::Statement& statement, int index, const std::optional<std:
   }
 }
 
-/// A statement that is prepared when it is first needed, and stays so: most ledgers never need most of them, and each
-/// takes several KiB.
-class PreparedOnce {
+/// A statement that is prepared when it is needed: most ledgers never need most of them, and each takes several KiB.
+class PreparedLate {
  public:
-  PreparedOnce(SQLite::Database& database, const char* text) : database_(database), text_(text) {}
+  PreparedLate(SQLite::Database& database, const char* text) : database_(database), text_(text) {}
 
   SQLite::Statement& get() { return statement_ ? *statement_ : statement_.emplace(database_, text_); }
+  void forget() { statement_.reset(); }
 
  private:
   SQLite::Database& database_;
@@ -76,18 +76,26 @@ struct LedgerWriter::Parts {
   const bool shared;                             ///< the agent's own sampler may write here too
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
   SQLite::Statement any_since;
-  PreparedOnce taken;
+  PreparedLate taken;
   SQLite::Statement insert_sample;
-  PreparedOnce insert_event;
-  PreparedOnce insert_recovery;
-  PreparedOnce set_mark;
-  PreparedOnce prune_events;
-  PreparedOnce prune_upstream_events;
-  PreparedOnce prune_recoveries;
+  PreparedLate insert_event;
+  PreparedLate insert_recovery;
+  PreparedLate set_mark;
+  PreparedLate prune_events;
+  PreparedLate prune_upstream_events;
+  PreparedLate prune_recoveries;
   SQLite::Statement newest_foreign;
   SqliteHours hours;
   bool ended_well = false;           ///< the last transaction was committed
   std::optional<WallTime> share_of;  ///< the hour in which our share of a shared file was found to be within bounds
+
+  /// What a tick needs that does not prune, is free of events and begins no hour, stays prepared.
+  void forget_rare_statements() {
+    hours.forget_rare_statements();
+    for (auto* statement : {&taken, &prune_events, &prune_upstream_events, &prune_recoveries}) {
+      statement->forget();
+    }
+  }
 
   [[nodiscard]] bool is_taken(const Sample& sample) {
     SQLite::Statement& statement = taken.get();
@@ -363,7 +371,7 @@ void LedgerWriter::leave_moved() {
 }
 
 void LedgerWriter::let_go_of_memory() {
-  parts_->hours.forget_rare_statements();
+  parts_->forget_rare_statements();
   sqlite3_db_release_memory(parts_->connection->database().getHandle());
 }
 
