@@ -29,6 +29,14 @@ struct Disks {
     changed.wait(lock, [&] { return !hung.contains(place); });
     --at_once;
   }
+  std::map<std::string, int> looks_so_far() {
+    const std::lock_guard lock(mutex);
+    return looks;
+  }
+  int most_so_far() {
+    const std::lock_guard lock(mutex);
+    return most_at_once;
+  }
   void let_go() {
     const std::lock_guard lock(mutex);
     hung.clear();
@@ -60,8 +68,8 @@ TEST_CASE("places are looked at one after the other") {
   CHECK(reading.run({}).empty());
   CHECK(reading.run({"a", "b", "c"}) == Outcomes(3, Outcome::done));
   CHECK(reading.run({"c"}) == Outcomes(1, Outcome::done));
-  CHECK(reading.disks->looks == std::map<std::string, int>{{"a", 1}, {"b", 1}, {"c", 2}});
-  CHECK(reading.disks->most_at_once == 1);
+  CHECK(reading.disks->looks_so_far() == std::map<std::string, int>{{"a", 1}, {"b", 1}, {"c", 2}});
+  CHECK(reading.disks->most_so_far() == 1);
   CHECK(reading.readers.hanging().empty());
 }
 
@@ -73,10 +81,10 @@ TEST_CASE("a place that hangs is left to its thread, and nothing more is begun t
   CHECK(reading.run(places) == two_hang);
   CHECK(reading.readers.hanging() == std::set<std::string>{"b", "d"});
   CHECK(reading.run(places) == two_hang);
-  CHECK(reading.disks->looks == std::map<std::string, int>{{"a", 2}, {"b", 1}, {"c", 2}, {"d", 1}, {"e", 2}});
+  CHECK(reading.disks->looks_so_far() == std::map<std::string, int>{{"a", 2}, {"b", 1}, {"c", 2}, {"d", 1}, {"e", 2}});
   reading.let_go();
   CHECK(reading.run(places) == Outcomes(5, Outcome::done));
-  CHECK(reading.disks->looks["b"] == 2);
+  CHECK(reading.disks->looks_so_far()["b"] == 2);
 }
 
 TEST_CASE("with too many places that hang there is one thread for each and no more, and the rest is left out") {
@@ -90,7 +98,7 @@ TEST_CASE("with too many places that hang there is one thread for each and no mo
     CHECK(outcomes[at] == (at <= FolderReaders::kMostHanging ? Outcome::hangs : Outcome::left_out));
   }
   CHECK(reading.run({"well"}) == Outcomes{Outcome::left_out});
-  CHECK(reading.disks->most_at_once == static_cast<int>(FolderReaders::kMostHanging) + 1);
+  CHECK(reading.disks->most_so_far() == static_cast<int>(FolderReaders::kMostHanging) + 1);
   reading.let_go();
   CHECK(reading.run(places) == Outcomes(places.size(), Outcome::done));
 }
