@@ -9,6 +9,8 @@ namespace fleetledger {
 namespace {
 
 constexpr Micros kSameStart = std::chrono::seconds(2);
+// Of what started after ps had read its clock it takes the small negative age for an enormous one: 4123168608 s.
+constexpr Micros kNoAge = std::chrono::hours(50LL * 365 * 24);
 constexpr Micros kResolution = std::chrono::milliseconds(20);
 constexpr Micros kKeyStep = std::chrono::microseconds(1);
 // Among older ages whole ticks fit nearly everywhere and tell nothing.
@@ -147,6 +149,26 @@ PsHistory::Known PsHistory::read(const PsRow& row, Range now, double now_likely,
   return known;
 }
 
+/// One that the last look had, and that was there before ps began and still is; `look` is sorted.
+std::optional<Pid> PsHistory::missing_from(const PsLook& look) const {
+  if (!start_of_) {
+    return std::nullopt;
+  }
+  auto row = look.rows.cbegin();
+  for (const auto& known : known_) {
+    while (row != look.rows.cend() && row->pid < known.key.pid) {
+      ++row;
+    }
+    if (row != look.rows.cend() && row->pid == known.key.pid) {
+      continue;
+    }
+    if (const auto start = start_of_(known.key.pid); start && *start + own_.tick < look.boot_started) {
+      return known.key.pid;
+    }
+  }
+  return std::nullopt;
+}
+
 Result<ProcessTable> PsHistory::take(PsLook look) {
   const auto by_pid = [](const PsRow& left, const PsRow& right) { return left.pid < right.pid; };
   if (!std::is_sorted(look.rows.begin(), look.rows.end(), by_pid)) {
@@ -158,7 +180,16 @@ Result<ProcessTable> PsHistory::take(PsLook look) {
   if (own_row == look.rows.end() || own_row->pid != own_.pid) {
     return fail("read the output of ps: our own process " + std::to_string(own_.pid) + " is not in it");
   }
+  if (const auto missing = missing_from(look)) {
+    return fail("read the output of ps: it breaks off: process " + std::to_string(*missing) +
+                " is not in it, and is still there");
+  }
   const auto now = moment_of(look, *own_row);
+  for (auto& row : look.rows) {
+    if (row.elapsed > kNoAge) {
+      row.elapsed = Micros{0};
+    }
+  }
   // ps asks for the time after it has been loaded and before it goes through the processes.
   const double now_likely = now.low + (now.high - now.low) / 4;
 

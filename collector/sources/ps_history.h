@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "collector/sources/ps_parser.h"
@@ -25,8 +27,15 @@ struct OwnProcess {
   Micros tick{10'000};            ///< how finely the kernel counts CPU time and starts
 };
 
+/// When the kernel says that the process with this pid started; nothing: there is none, or it does not say.
+using StartOf = std::function<std::optional<BootTime>(Pid)>;
+
 /// Turns runs of ps into tables: gives processes keys that stay, and refines CPU times below the second. Remembers of
 /// each live process its key, the bounds of its start and its last totals; never more.
+///
+/// Output that breaks off right behind a line looks whole, and what is not in it would be taken for gone. So the kernel
+/// is asked about each process of the last look that is not in this one: any that was there before ps began and still
+/// is shows that rows are missing.
 ///
 /// How good: ps says whole seconds (s) and a share (u, to 0.001 %) of an age that it says in whole seconds as well. So
 /// a total is u x age where that lies inside s, and everything that narrows the age is used: that ages and totals are
@@ -38,9 +47,11 @@ struct OwnProcess {
 /// Never off by a second, and errors do not add up: what one look misses the next has.
 class PsHistory {
  public:
-  explicit PsHistory(OwnProcess own) : own_(own) {}
+  /// `start_of`: empty where the kernel cannot be asked.
+  explicit PsHistory(OwnProcess own, StartOf start_of = {}) : own_(own), start_of_(std::move(start_of)) {}
 
-  /// The table of one look. Fails if our own process is not in it; then nothing was changed.
+  /// The table of one look. Fails if our own process is not in it, or another that is still there; then nothing was
+  /// changed.
   [[nodiscard]] Result<ProcessTable> take(PsLook look);
 
   /// How many processes are remembered: those of the last look.
@@ -70,8 +81,10 @@ class PsHistory {
   [[nodiscard]] Range ages_of_whole_ticks(const PsRow& row, Range age) const;
   [[nodiscard]] Micros total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const;
   [[nodiscard]] double tick() const;
+  [[nodiscard]] std::optional<Pid> missing_from(const PsLook& look) const;
 
   OwnProcess own_;
+  StartOf start_of_;
   std::vector<Known> known_;  ///< in the order of pids
   std::optional<Range> last_moment_;
 };

@@ -19,10 +19,10 @@
 namespace fleetledger {
 namespace {
 
-/// When we were started, as the kernel counts it: /proc/self/stat. Nothing where that is absent.
-std::optional<BootTime> own_start(Micros tick) {
+/// When a process was started, as the kernel counts it: /proc/PID/stat. Nothing where that is absent.
+std::optional<BootTime> start_of(Pid pid, Micros tick) {
   std::array<char, 1024> buffer{};
-  const int file = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  const int file = ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) {
     return std::nullopt;
   }
@@ -37,8 +37,13 @@ OwnProcess own_process() {
   if (const long ticks = ::sysconf(_SC_CLK_TCK); ticks > 0) {
     own.tick = Micros{std::chrono::seconds(1)} / ticks;
   }
-  own.start = own_start(own.tick);
+  own.start = start_of(own.pid, own.tick);
   return own;
+}
+
+std::shared_ptr<PsHistory> make_history() {
+  const auto own = own_process();
+  return std::make_shared<PsHistory>(own, [tick = own.tick](Pid pid) { return start_of(pid, tick); });
 }
 
 /// What one run of ps printed, and the moments between which it looked.
@@ -74,7 +79,7 @@ Result<ProcessTable> read_macos(PsHistory& history, const Printed& with_reaped, 
 class PsSource final : public ProcessSource {
  public:
   PsSource(uv_loop_s* loop, PsOptions options)
-      : loop_(loop), options_(std::move(options)), history_(std::make_shared<PsHistory>(own_process())), child_(loop) {}
+      : loop_(loop), options_(std::move(options)), history_(make_history()), child_(loop) {}
 
   void look(Done done) override {
     if (reading_) {

@@ -335,6 +335,27 @@ TEST_CASE("processes whose names have spaces, brackets, line breaks or non-ASCII
   }
 }
 
+TEST_CASE("a ps that ends well though its output breaks off behind our own row brings no rows") {
+  Host host;
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  const auto cut = host / "cut";
+  const auto ps = host.folder().script(
+      "cut-ps", "if [ -e '" + cut + "' ]; then /usr/bin/ps \"$@\" | /usr/bin/awk -v we=$PPID '$1 == we'; exit 0; fi\n" +
+                    "exec /usr/bin/ps \"$@\"");
+  host.configure("sampling: {sample_interval: 1s, idle_sample_interval: 1s, ps: " + ps + "}\n");
+  auto daemon = host.start({"run"});
+  await_row(agent.path, "agent-server");
+  host.folder().write("cut", "");
+  REQUIRE(daemon.complains("is not in it, and is still there"));
+  fs::remove(cut);
+  await_row(agent.path, "agent-server");
+  for (const auto& row : e2e::read_rows(agent.path)) {
+    CHECK(row.processes == 1);
+  }
+  end(daemon);
+}
+
 TEST_CASE("agents' files of every bad kind make their agent unreadable, and the others go on") {
   Host host;
   const auto at = [&](const std::string& name) { return host.make_agent(name) + "/.instar/config.json"; };

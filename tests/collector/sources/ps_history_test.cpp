@@ -46,8 +46,11 @@ class Host {
       char cpu[32];
       std::snprintf(cpu, sizeof(cpu), permille > 999 ? "%u" : "%u.%u", permille / 10, permille % 10);
       char line[256];
+      // Of what started since ps read its clock it prints what is left of a negative number in 32 bits.
+      const auto wrapped = static_cast<double>(static_cast<std::uint64_t>(age)) / 100;
+      const auto seconds = age < 0 ? static_cast<std::uint32_t>(static_cast<std::uint64_t>(wrapped)) : age / 100;
       std::snprintf(line, sizeof(line), "%7d %7d %5d %7lld %8lld %3lld:%02lld %6.3f %6.3f %4s %5d %-4s %s\n", pid,
-                    process.parent, 0, static_cast<long long>(age / 100), static_cast<long long>(process.own / 100),
+                    process.parent, 0, static_cast<long long>(seconds), static_cast<long long>(process.own / 100),
                     static_cast<long long>(total / 6000), static_cast<long long>(total / 100 % 60),
                     capped(share(process.own)), capped(share(total)), cpu, 1024, process.state.c_str(),
                     process.name.c_str());
@@ -322,4 +325,58 @@ TEST_CASE("the moment of a look lies in the middle of the run, and says how coar
   CHECK(table.moment().taken == MonotonicTime{host.now + 2ms});
   CHECK(table.moment().start_slack == 2s);
   CHECK(table.moment().cpu_resolution > 0s);
+}
+
+TEST_CASE("a process that started after ps had read its clock is a new one, not one of 136 years that has used much") {
+  Host host;
+  PsHistory history(host.self());
+  REQUIRE(history.take(host.look()));
+  host.now += 500ms;
+  host.processes[2000] = {.start = host.ticks() + 1};
+  CHECK(host.print().find("4123168608") != std::string::npos);
+  const auto before = history.take(host.look());
+  REQUIRE(before);
+  const auto* young = before->find(2000);
+  REQUIRE(young != nullptr);
+  CHECK(young->with_reaped.since_start() == 0us);
+  CHECK(std::chrono::abs(young->key.start - BootTime{host.now}) < 1s);
+  host.now += 500ms;
+  host.processes[2000].own = 12;
+  const auto after = history.take(host.look());
+  REQUIRE(after);
+  CHECK(after->find(young->key) != nullptr);
+  CHECK(error_of(after->find(2000)->own, 12) <= 20ms);
+}
+
+TEST_CASE("output that lacks a process that is still there is no look, wherever it breaks off") {
+  Host host;
+  std::map<Pid, BootTime> kernel;
+  PsHistory history(host.self(), [&](Pid pid) {
+    const auto found = kernel.find(pid);
+    return found == kernel.end() ? std::nullopt : std::optional(found->second);
+  });
+  host.processes[1] = {};
+  host.processes[2000] = {.start = host.ticks() - 500};
+  host.processes[3000] = {.start = host.ticks() - 500};
+  REQUIRE(history.take(host.look()));
+  for (const auto& [pid, process] : host.processes) kernel[pid] = BootTime{process.start * kTick};
+  host.now += 500ms;
+  for (const Pid lost : {1, 2000, 3000}) {
+    INFO(lost);
+    Host cut = host;
+    cut.processes.erase(lost);
+    const auto table = history.take(cut.look());
+    REQUIRE_FALSE(table);
+    CHECK(table.error().text.find("process " + std::to_string(lost) + " is not in it, and is still there") !=
+          std::string::npos);
+  }
+  CHECK(history.size() == 4);
+  // One that is gone, and one whose pid is another's that came after ps.
+  host.processes.erase(2000);
+  host.processes.erase(3000);
+  kernel.erase(2000);
+  kernel[3000] = BootTime{host.now + 5ms};
+  const auto table = history.take(host.look());
+  REQUIRE(table);
+  CHECK(table->size() == 2);
 }
