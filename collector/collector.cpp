@@ -411,7 +411,10 @@ void Collector::State::do_step(Tick& tick) {
       return;
     case Step::resolve: {
       const auto& table = **tick.table;
-      report.ts = parts.clock.wall();
+      // The moment of the look, which can be long past where a host is short of CPU: so rows are as far apart as they
+      // say.
+      report.ts = parts.clock.wall() -
+                  std::chrono::floor<std::chrono::milliseconds>(parts.clock.monotonic() - table.moment().taken);
       report.processes = table.size();
       tick.resolved = resolver.resolve(*fleet, panes, table, report.ts);
       tick.resolved.roots.collector = getpid();

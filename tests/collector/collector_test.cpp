@@ -636,6 +636,24 @@ TEST_CASE("a wall clock that is set a day on or back changes no usage, no interv
   }
 }
 
+TEST_CASE("rows said when a starved host came to make them, and were not as far apart as their intervals") {
+  Host host;
+  host.add_agent("echo", kServer);
+  const auto tick_after = [&](Micros late) -> TickReport {
+    host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+    host.loop.advance(late);
+    return host.tick();
+  };
+  tick_after(0s);
+  host.loop.advance(50s);
+  const auto first = tick_after(3s);
+  CHECK(first.ts == host.clock.wall_now - 3s);
+  host.loop.advance(50s);
+  const auto second = tick_after(1s);
+  REQUIRE(row(second.agents.at(0), "agent-server") != nullptr);
+  CHECK(row(second.agents.at(0), "agent-server")->interval == second.ts - first.ts);
+}
+
 TEST_CASE("one tick an hour prunes, and those after it as long as there is more") {
   Host host;
   const auto echo = host.add_agent("echo", kServer);
