@@ -135,7 +135,9 @@ TEST_CASE("a folder that hangs while the collector starts keeps no other waiting
   CHECK(disk.stalled("hung") > 0);
   CHECK(!std::filesystem::exists(ledger_file(hung.path)));
   // Nor do the commands that look by themselves wait for it.
-  CHECK(host.run({"check"}).output.find("the disk does not answer since 20") != std::string::npos);
+  const auto checked = host.run({"check"});
+  CAPTURE(checked.output, checked.errors);
+  CHECK(checked.output.find("the disk does not answer since 20") != std::string::npos);
   CHECK(host.run({"agents"}).code == 0);
   disk.end("hung", "hang");
   CHECK(test::await([&] { return !read_ticks(hung.path).empty(); }));

@@ -77,10 +77,12 @@ const char* kept_name(const std::string& agent) {
   return names->insert(agent).first->c_str();
 }
 
-/// Kept from the beginning: a child that is being started has another environment already.
+/// Kept from the beginning: a child that is being started has another environment already. And to the end: a thread may
+/// wait here while the program goes.
 const std::string& folder() {
-  static const std::string named = std::getenv("FAULTY_DISK") == nullptr ? "" : std::getenv("FAULTY_DISK");
-  return named;
+  static const auto* const named =
+      new std::string(std::getenv("FAULTY_DISK") == nullptr ? "" : std::getenv("FAULTY_DISK"));
+  return *named;
 }
 [[gnu::constructor]] void keep_folder() { (void)folder(); }
 
