@@ -92,6 +92,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   bool reading_environments = false;
   std::shared_ptr<const Fleet> fleet = std::make_shared<const Fleet>();
   std::vector<Pane> panes;
+  bool panes_are_new = false;  ///< since roots were last resolved
   std::optional<MonotonicTime> panes_listed;
   std::vector<ProcessKey> panes_family;
   std::set<std::string> panes_wanted;
@@ -131,9 +132,9 @@ struct Collector::State : std::enable_shared_from_this<State> {
     bool answered = false;           ///< both are there and the rest goes on
     // What is made of them, step by step:
     enum class Step { none, resolve, charge, append, snapshot, publish } step = Step::none;
-    ResolvedRoots resolved;
-    std::vector<std::string> due;  ///< agents, sorted
-    std::size_t appended = 0;      ///< of the metered agents
+    std::optional<ResolvedRoots> resolved;  ///< nothing: as at the last look
+    std::vector<std::string> due;           ///< agents, sorted
+    std::size_t appended = 0;               ///< of the metered agents
   };
   std::shared_ptr<Tick> running;
   /// What the agents' files said while a tick was being made of what they had said before.
@@ -372,6 +373,7 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
     }
     if (listed) {
       self->panes = std::move(*listed);
+      self->panes_are_new = true;
       self->panes_listed = (*tick->table)->moment().taken;
       self->panes_family = std::move(tick->family);
       self->panes_wanted = self->wanted;
@@ -416,9 +418,10 @@ void Collector::State::do_step(Tick& tick) {
       report.ts = parts.clock.wall() -
                   std::chrono::floor<std::chrono::milliseconds>(parts.clock.monotonic() - table.moment().taken);
       report.processes = table.size();
-      tick.resolved = resolver.resolve(*fleet, panes, table, report.ts);
-      tick.resolved.roots.collector = getpid();
-      tick.resolved.roots.declared = declarations.claims(*fleet, tick.resolved);
+      if (charged.fleet != fleet || std::exchange(panes_are_new, false) || !resolver.still_holds(table)) {
+        tick.resolved = resolver.resolve(*fleet, panes, table, report.ts);
+        tick.resolved->roots.collector = getpid();
+      }
       tick.step = Step::charge;
       return;
     }
@@ -450,8 +453,13 @@ void Collector::State::do_step(Tick& tick) {
 void Collector::State::charge_everybody(Tick& tick) {
   auto& table = **tick.table;
   first_look = first_look.value_or(table.moment().boot);
-  meter.look(std::move(table), tick.resolved);
-  charged = {fleet, std::move(tick.resolved), report.ts};
+  if (tick.resolved) {
+    charged.resolved = std::move(*tick.resolved);
+  }
+  charged.fleet = fleet;
+  charged.ts = report.ts;
+  charged.resolved.roots.declared = declarations.claims(*fleet, charged.resolved);
+  meter.look(std::move(table), charged.resolved);
   read_environments();
   servers.clear();
   for (const auto& root : charged.resolved.named) {

@@ -47,6 +47,25 @@ struct Candidate {
   }
 };
 
+/// What a table said of a pid; of a process that was not there only that.
+struct Seen {
+  Pid pid = 0;
+  ProcessKey key;
+  Pid parent = 0;
+  Uid owner = 0;
+  bool zombie = false;
+
+  Seen(Pid asked, const ProcessReading* found) : pid(asked) {
+    if (found != nullptr) {
+      key = found->key;
+      parent = found->parent;
+      owner = found->owner;
+      zombie = found->zombie;
+    }
+  }
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+
 using PanesByName = std::unordered_map<std::string_view, std::vector<const Pane*>>;
 
 PanesByName by_name(const std::vector<Pane>& panes) {
@@ -87,6 +106,8 @@ class RootResolver::Impl {
   explicit Impl(Uid user) : user_(user) {}
 
   ResolvedRoots resolve(const Fleet& fleet, const std::vector<Pane>& panes, const ProcessTable& table, WallTime now) {
+    seen_.clear();
+    depends_on_clock_ = false;
     ResolvedRoots resolved;
     const PanesByName names = by_name(panes);
     std::vector<Candidate> candidates;
@@ -115,21 +136,33 @@ class RootResolver::Impl {
     return resolved;
   }
 
+  [[nodiscard]] bool still_holds(const ProcessTable& table) const {
+    return !depends_on_clock_ && std::all_of(seen_.begin(), seen_.end(), [&table](const Seen& seen) {
+      return seen == Seen(seen.pid, table.find(seen.pid));
+    });
+  }
+
  private:
+  /// What the table says of a pid, which is kept for still_holds().
+  const ProcessReading* see(const ProcessTable& table, Pid pid) {
+    const ProcessReading* found = table.find(pid);
+    if (seen_.empty() || seen_.back().pid != pid) seen_.emplace_back(pid, found);
+    return found;
+  }
+
   /// Sets known.server; why there is none, unless the registry says so itself.
   std::string find_server(const Agent& agent, const ProcessTable& table, WallTime now, AgentMemory& known) {
-    if (known.server && known.server->registered == agent.server_pid && table.find(known.server->key) != nullptr) {
-      return {};
-    }
+    const ProcessReading* process = agent.server_pid ? see(table, *agent.server_pid) : nullptr;
+    if (process != nullptr && known.server && known.server->key == process->key) return {};
     known.server.reset();
     if (!agent.server_pid) return {};
     const std::string pid = "pid " + std::to_string(*agent.server_pid);
-    const ProcessReading* process = table.find(*agent.server_pid);
     if (process == nullptr || process->zombie) return pid + " of the registry is not running";
     if (process->owner != user_) return pid + " of the registry belongs to another user";
     if (!agent.last_heartbeat) return pid + " of the registry has no heartbeat that it could be checked against";
     const auto age = std::chrono::floor<std::chrono::milliseconds>(table.moment().boot - process->key.start);
     if (now - age > *agent.last_heartbeat + kHeartbeatSlack) {
+      depends_on_clock_ = true;
       return pid + " of the registry started after the last heartbeat: it is another process";
     }
     known.server = Server{*agent.server_pid, process->key, next_source_++};
@@ -144,7 +177,7 @@ class RootResolver::Impl {
       const auto before = known.sessions.find(session.id);
       now_known.source = before != known.sessions.end() ? before->second.source : next_source_++;
       for (const Pane* pane : panes_of(session, names)) {
-        const ProcessReading* process = table.find(pane->pid);
+        const ProcessReading* process = see(table, pane->pid);
         if (process == nullptr) continue;
         const bool taken_before = before != known.sessions.end() &&
                                   std::find(before->second.panes.begin(), before->second.panes.end(), process->key) !=
@@ -198,9 +231,9 @@ class RootResolver::Impl {
     }
   }
 
-  void add_tmux_servers(const std::vector<Pane>& panes, const ProcessTable& table, Roots& roots) const {
+  void add_tmux_servers(const std::vector<Pane>& panes, const ProcessTable& table, Roots& roots) {
     for (const Pane& pane : panes) {
-      const ProcessReading* server = table.find(pane.tmux_server);
+      const ProcessReading* server = see(table, pane.tmux_server);
       if (server == nullptr || server->owner != user_) continue;
       if (std::find(roots.tmux_servers.begin(), roots.tmux_servers.end(), server->key) == roots.tmux_servers.end()) {
         roots.tmux_servers.push_back(server->key);
@@ -211,6 +244,8 @@ class RootResolver::Impl {
   Uid user_;
   std::uint32_t next_agent_ = 1;
   std::uint32_t next_source_ = kOrphans + 1;
+  std::vector<Seen> seen_;                               ///< what the last answer rests on
+  bool depends_on_clock_ = false;                        ///< and on nothing else, unless this is set
   std::unordered_map<std::string, AgentMemory> memory_;  ///< by the agent's path: those in the last fleet
 };
 
@@ -221,5 +256,7 @@ ResolvedRoots RootResolver::resolve(const Fleet& fleet, const std::vector<Pane>&
                                     WallTime now) {
   return impl_->resolve(fleet, panes, table, now);
 }
+
+bool RootResolver::still_holds(const ProcessTable& table) const { return impl_->still_holds(table); }
 
 }  // namespace fleetledger

@@ -56,6 +56,9 @@ class RootResolver {
   [[nodiscard]] ResolvedRoots resolve(const Fleet& fleet, const std::vector<Pane>& panes, const ProcessTable& table,
                                       WallTime now);
 
+  /// Whether it would say what it last said, of the same fleet and panes and this table. Costs a tenth of saying it.
+  [[nodiscard]] bool still_holds(const ProcessTable& table) const;
+
  private:
   class Impl;
 

@@ -298,3 +298,35 @@ TEST_CASE("a tmux server's pid that is somebody else's by now is not held for tm
   const ProcessTable look({MonotonicTime{1s}, kUptime, Micros{0}, Micros{0}}, {process(kTmux, 1, 1s, 0)});
   CHECK(resolver.resolve(fleet({}), {pane(20, "x")}, look, kNow).roots.tmux_servers.empty());
 }
+
+TEST_CASE("an answer holds as long as each process that it rests on is as it was") {
+  const Fleet host = fleet({agent("/a", {session("s")}, 10), agent("/b", {}, 11)});
+  const std::vector<Pane> panes{pane(20, "tmux-s"), pane(21, "tmux-s")};
+  const std::vector<ProcessReading> seen{process(10, 1), process(20, kTmux), process(30, 20)};
+  RootResolver resolver(kUser);
+  (void)resolver.resolve(host, panes, table(seen), kNow);
+  CHECK(resolver.still_holds(table(seen)));
+
+  auto changed = seen;
+  SECTION("another process has come, or gone, that nobody asked for") {
+    changed[2] = process(31, 20);
+    CHECK(resolver.still_holds(table(changed)));
+    return;
+  }
+  SECTION("a pane has gone") { changed.erase(changed.begin() + 1); }
+  SECTION("its pid is another's") { changed[1] = process(20, kTmux, 2'000s); }
+  SECTION("it has another parent") { changed[1].parent = 1; }
+  SECTION("a pane that was not there is") { changed.push_back(process(21, kTmux)); }
+  SECTION("a server that was not there is") { changed.push_back(process(11, 1)); }
+  SECTION("a server is another user's") { changed[0].owner = kUser + 1; }
+  SECTION("a server is a zombie") { changed[0].zombie = true; }
+  CHECK_FALSE(resolver.still_holds(table(changed)));
+}
+
+TEST_CASE("an answer that rests on the clock does not hold") {
+  const Fleet host = fleet({agent("/a", {}, 10, kNow - 1h)});
+  const auto young = table({process(10, 1, 99'990s)});
+  RootResolver resolver(kUser);
+  REQUIRE(remarked(resolver.resolve(host, {}, young, kNow), host.agents[0], "started after the last heartbeat"));
+  CHECK_FALSE(resolver.still_holds(young));
+}
