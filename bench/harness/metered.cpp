@@ -162,7 +162,8 @@ Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<R
   result.together = spread_of(std::move(together));
   result.wall_ms = growth_of("fleetledger_tick_duration_seconds", first->series, last.series, 0).mean * 1e3;
 
-  // What is measured beside takes the cores from the loop: its turns are those of ticks that have the host to themselves.
+  // What is measured beside takes the cores from the loop: its turns are those of ticks that have the host to
+  // themselves.
   auto quiet = read(pid, address);
   if (!quiet) return fail(quiet.error());
   for (int i = 0; i < kUndisturbed; ++i) await_tick();
