@@ -168,6 +168,8 @@ TEST_CASE("a running collector answers what the command prints; an agent's token
   host.configure("http: {listen: [\"127.0.0.1:0\"]}\nsampling: {sample_interval: 1d, idle_sample_interval: 1d}\n");
   Served served(host);
   const std::string target = "/agents/luna/rate-limits/session-sentinel%3A1%3A0/context";
+  // Before the agents' files have been read there is no such agent.
+  REQUIRE(test::await([&] { return served.get(target, served.operators_token()).status == 200; }));
   const auto operators = served.get(target, served.operators_token());
   REQUIRE(operators.status == 200);
   const auto own = served.get(target, "luna-token-0123456789");

@@ -172,7 +172,7 @@ TEST_CASE("a fleet's sessions run in tmux on its own socket, and nothing of it i
   CHECK(processes_of(root).size() >= 13);
 
   CHECK(fleet.end(SIGTERM) == 0);
-  CHECK(processes_of(root).empty());
+  CHECK(await([&] { return processes_of(root).empty(); }));
   CHECK_FALSE(fs::exists(root));
 }
 
@@ -263,7 +263,7 @@ TEST_CASE("stop ends a fleet whose generator and guard were both killed, detache
   CHECK(fleet.end(SIGKILL) == -SIGKILL);
   CHECK_FALSE(processes_of(root).empty());
   CHECK(run({"stop", "--root", root}) == 0);
-  CHECK(processes_of(root).empty());
+  CHECK(await([&] { return processes_of(root).empty(); }));
   CHECK_FALSE(fs::exists(root));
 }
 
@@ -272,7 +272,7 @@ TEST_CASE("stop asks a running generator to end its fleet") {
   const std::string root = folder / "fleet";
   RunningFleet fleet(root, {"--agents", "1", "--sessions", "1", "--loads", "steady"});
   CHECK(run({"stop", "--root", root}) == 0);
-  CHECK(processes_of(root).empty());
+  CHECK(await([&] { return processes_of(root).empty(); }));
   CHECK_FALSE(fs::exists(root));
 }
 
@@ -315,7 +315,7 @@ TEST_CASE("without tmux many sessions are bare processes, listed by the stand-in
   CHECK(panes.size() == 100);
   CHECK(panes == told_panes(root));
   CHECK(fleet.end(SIGTERM) == 0);
-  CHECK(processes_of(root).empty());
+  CHECK(await([&] { return processes_of(root).empty(); }));
 }
 
 TEST_CASE("a folder with something in it is no place for a fleet, nor is one without a fleet to be stopped") {
@@ -332,7 +332,7 @@ TEST_CASE("a fleet that cannot start leaves nothing") {
   const test::TempDir folder;
   const std::string root = folder / "fleet";
   CHECK(run({"start", "--root", root, "--tmux", "/nonexistent/tmux"}) == 1);
-  CHECK(processes_of(root).empty());
+  CHECK(await([&] { return processes_of(root).empty(); }));
   CHECK_FALSE(fs::exists(root));
 }
 
