@@ -59,18 +59,12 @@ class OffTheLoop final : public ProcessSource {
   OffTheLoop(uv_loop_s* loop, std::unique_ptr<ProcessSource> source) : loop_(loop), source_(std::move(source)) {}
 
   void look(Done done) override {
-    struct Look {
-      std::shared_ptr<ProcessSource> source;
-      std::optional<Result<ProcessTable>> table;
+    const auto look = [source = source_] {
+      std::optional<Result<ProcessTable>> looked;
+      source->look([&looked](Result<ProcessTable> table) { looked = std::move(table); });
+      return std::move(*looked);
     };
-    const auto look = std::make_shared<Look>(Look{source_, {}});
-    run_in_pool(
-        loop_, [look] { look->source->look([&look](Result<ProcessTable> table) { look->table = std::move(table); }); },
-        [look, done = std::move(done), alive = std::weak_ptr(alive_)] {
-          if (!alive.expired()) {
-            done(std::move(*look->table));
-          }
-        });
+    make_in_pool(loop_, alive_, look, std::move(done));
   }
 
  private:

@@ -89,16 +89,6 @@ Result<Reading> read(pid_t pid, const std::string& address) {
   return reading;
 }
 
-std::uint64_t count_processes() {
-  std::uint64_t count = 0;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const auto name = entry.path().filename().string();
-    count += !name.empty() && name.find_first_not_of("0123456789") == std::string::npos ? 1U : 0U;
-  }
-  return count;
-}
-
 }  // namespace
 
 Result<StartedCollector> start_collector(const MeteredOptions& options) {

@@ -49,13 +49,6 @@ std::vector<Repeating> repeating_tools() {
 
 double mib(std::optional<Bytes> bytes) { return bytes ? static_cast<double>(bytes->value) / (1 << 20) : 0; }
 
-std::size_t count_processes() {
-  std::size_t processes = 0;
-  const auto source = make_procfs_source();
-  if (source) (*source)->look([&](const Result<ProcessTable>& table) { processes = table ? table->size() : 0; });
-  return processes;
-}
-
 ResolvedRoots roots_of(const std::vector<DescribedAgent>& agents, const ProcessTable& table) {
   ResolvedRoots resolved;
   std::uint32_t source = kOrphans;

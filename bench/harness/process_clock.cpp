@@ -1,8 +1,10 @@
 #include "bench/harness/process_clock.h"
 
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 
 namespace fleetledger::bench {
@@ -27,6 +29,16 @@ std::optional<Bytes> resident_of(pid_t pid) {
   std::int64_t resident = 0;
   if (!(in >> size >> resident)) return std::nullopt;
   return Bytes{resident * sysconf(_SC_PAGESIZE)};
+}
+
+std::size_t count_processes() {
+  std::size_t count = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const auto name = entry.path().filename().string();
+    count += !name.empty() && name.find_first_not_of("0123456789") == std::string::npos ? 1U : 0U;
+  }
+  return count;
 }
 
 double own_thread_cpu_ms() {

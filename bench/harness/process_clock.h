@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <sys/types.h>
 
@@ -13,6 +14,9 @@ namespace fleetledger::bench {
 [[nodiscard]] std::optional<double> cpu_ms_of(pid_t pid);
 
 [[nodiscard]] std::optional<Bytes> resident_of(pid_t pid);
+
+/// All that are on the host now.
+[[nodiscard]] std::size_t count_processes();
 
 /// CPU milliseconds of the calling thread.
 [[nodiscard]] double own_thread_cpu_ms();

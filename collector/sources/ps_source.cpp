@@ -146,21 +146,14 @@ class PsSource final : public ProcessSource {
   }
 
   /// Has the pool make a table of what was printed. One at a time: the history is one.
-  void read(std::function<Result<ProcessTable>(PsHistory&)> make, Done done) {
-    struct Job {
-      std::shared_ptr<PsHistory> history;
-      std::function<Result<ProcessTable>(PsHistory&)> make;
-      std::optional<Result<ProcessTable>> table;
-    };
-    const auto job = std::make_shared<Job>(Job{history_, std::move(make), {}});
+  template <typename Make>
+  void read(Make make, Done done) {
     reading_ = true;
-    run_in_pool(
-        loop_, [job] { job->table = job->make(*job->history); },
-        [this, job, done = std::move(done), alive = std::weak_ptr(alive_)] {
-          if (!alive.expired()) {
-            reading_ = false;
-            done(std::move(*job->table));
-          }
+    make_in_pool(
+        loop_, alive_, [history = history_, make = std::move(make)]() mutable { return make(*history); },
+        [this, done = std::move(done)](Result<ProcessTable> table) {
+          reading_ = false;
+          done(std::move(table));
         });
   }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -92,6 +94,14 @@ struct FaultyFleet {
     served->daemon.signal(SIGTERM);
     INFO(served->daemon.errors());
     CHECK(served->daemon.exit_code() == 0);
+  }
+
+  /// The same, and prints how long it took.
+  void end_and_say_when() {
+    const auto asked = std::chrono::steady_clock::now();
+    end();
+    std::printf("ended %.3f s after SIGTERM\n",
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
   }
 
   /// After the end: what this ledger lacks of the ticks of `good`, which was never in want.

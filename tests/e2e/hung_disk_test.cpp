@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <optional>
@@ -110,9 +108,6 @@ TEST_CASE("SIGTERM ends the collector though the disks of five ledgers and their
   loop.await([&] { return reader.sent() || reader.ended(); });
   REQUIRE(test::await([&] { return fleet.disk.stalled("h1") > calls; }));
   fleet.await_ticks("good", 1);
-  const auto asked = std::chrono::steady_clock::now();
-  fleet.end();
-  std::printf("ended %.3f s after SIGTERM\n",
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
+  fleet.end_and_say_when();
   CHECK(is_intact(fleet.path("good")));
 }

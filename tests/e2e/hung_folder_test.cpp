@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -155,9 +154,6 @@ TEST_CASE("SIGTERM ends the collector though the folders of five agents hang") {
     CHECK(is_in_state(fleet, name, "unavailable"));
   }
   fleet.await_ticks("good", 1);
-  const auto asked = std::chrono::steady_clock::now();
-  fleet.end();
-  std::printf("ended %.3f s after SIGTERM\n",
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count());
+  fleet.end_and_say_when();
   CHECK(is_intact(fleet.path("good")));
 }
