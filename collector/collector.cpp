@@ -151,6 +151,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void ask_heaps();
   [[nodiscard]] Micros period_of(const Agent& agent) const;
   [[nodiscard]] bool panes_may_have_changed(const Tick& tick) const;
+  void measure_in_next_turn(const std::shared_ptr<Tick>& tick);
   void measure(const std::shared_ptr<Tick>& tick);
   void do_step(Tick& tick);
   void charge_everybody(Tick& tick);
@@ -353,7 +354,7 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
   if (panes_may_have_changed(*tick)) {
     list_panes(tick);
   } else {
-    measure(tick);
+    measure_in_next_turn(tick);
   }
 }
 
@@ -383,7 +384,16 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
       self->panes_listed.reset();
       log::warning_once("panes_failed", "tmux", listed.error().text);
     }
-    self->measure(tick);
+    self->measure_in_next_turn(tick);
+  });
+}
+
+/// What has come is not in the same turn as what is made of it: each can be milliseconds where there are many agents.
+void Collector::State::measure_in_next_turn(const std::shared_ptr<Tick>& tick) {
+  parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
+    if (!self->closed) {
+      self->measure(tick);
+    }
   });
 }
 
@@ -399,11 +409,7 @@ void Collector::State::measure(const std::shared_ptr<Tick>& tick) {
       return;  // it is published
     }
   } while (parts.clock.monotonic() - begun < kTurn);
-  parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
-    if (!self->closed) {
-      self->measure(tick);
-    }
-  });
+  measure_in_next_turn(tick);
 }
 
 void Collector::State::do_step(Tick& tick) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,8 @@
 namespace fleetledger {
 namespace {
 
+/// To begin to watch a folder takes some microseconds where its disk answers at once.
+constexpr std::size_t kAtOnce = 64;
 constexpr std::array<std::string_view, 3> kFiles{"registry.json", "port-registry.json", "config.json"};
 
 bool matters(const WatchedFolder& folder, std::string_view file) {
@@ -32,31 +35,28 @@ bool matters(const WatchedFolder& folder, std::string_view file) {
 
 class Watcher::Impl {
  public:
-  Impl(uv_loop_s* loop, Changed changed, std::size_t most) : loop_(loop), changed_(std::move(changed)), most_(most) {}
+  Impl(uv_loop_s* loop, Changed changed, std::size_t most) : loop_(loop), changed_(std::move(changed)), most_(most) {
+    // It cannot fail.
+    next_turn_ = make_handle<uv_idle_t>([this](uv_idle_t* handle) { return uv_idle_init(loop_, handle); });
+    next_turn_->data = this;
+  }
 
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent) {
     std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
     for (const WatchedFolder& folder : silent) {
       if (is_watching(folder)) kept.insert(watches_.extract(folder));
     }
-    std::vector<WatchedFolder> started;
+    to_begin_.clear();
     remark_.reset();
     for (const WatchedFolder& folder : folders) {
-      if (kept.size() >= most_) {
-        remark_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
-        break;
-      }
       if (const auto known = watches_.find(folder); known != watches_.end() && !known->second->lost) {
         kept.insert(watches_.extract(known));
-      } else if (!remark_) {
-        if (auto watch = start(folder)) {
-          kept.emplace(folder, std::move(watch));
-          started.push_back(folder);
-        }
+      } else {
+        to_begin_.push_back(folder);
       }
     }
     watches_ = std::move(kept);
-    for (const auto& folder : started) changed_(folder);
+    begin_some();
   }
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const {
@@ -76,6 +76,27 @@ class Watcher::Impl {
     bool lost = false;  ///< what is watched may not be the folder of this name any more
     UvHandle<uv_fs_event_t> handle;
   };
+
+  /// As many as one turn of the loop should hold; the rest in the next ones.
+  void begin_some() {
+    std::vector<WatchedFolder> begun;
+    for (std::size_t tried = 0; tried < kAtOnce && !to_begin_.empty() && !remark_; ++tried) {
+      WatchedFolder folder = std::move(to_begin_.front());
+      to_begin_.pop_front();
+      if (watches_.size() >= most_) {
+        remark_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
+      } else if (auto watch = start(folder)) {
+        watches_[folder] = std::move(watch);
+        begun.push_back(std::move(folder));
+      }
+    }
+    if (to_begin_.empty() || remark_) {
+      uv_idle_stop(next_turn_.get());
+    } else {
+      uv_idle_start(next_turn_.get(), [](uv_idle_t* turn) { static_cast<Impl*>(turn->data)->begin_some(); });
+    }
+    for (const auto& folder : begun) changed_(folder);
+  }
 
   std::unique_ptr<Watch> start(const WatchedFolder& folder) {
     auto watch = std::make_unique<Watch>();
@@ -118,6 +139,8 @@ class Watcher::Impl {
   Changed changed_;
   std::size_t most_;
   std::map<WatchedFolder, std::unique_ptr<Watch>> watches_;
+  std::deque<WatchedFolder> to_begin_;
+  UvHandle<uv_idle_t> next_turn_;  ///< active while that has to go on
   std::optional<std::string> remark_;
 };
 

@@ -18,8 +18,8 @@ namespace fleetledger {
 /// the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
 class Watcher {
  public:
-  /// Called with the folder, as it was handed in; often several times for one change. Also for each folder that watch()
-  /// begins to watch, before it returns: what changed since the folder was read is told by nobody else.
+  /// Called with the folder, as it was handed in; often several times for one change. Also for each folder that it begins
+  /// to watch, as it does: what changed since the folder was read is told by nobody else.
   using Changed = std::function<void(const WatchedFolder& folder)>;
 
   static constexpr std::size_t kMostFolders = 4'096;
@@ -29,7 +29,8 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  /// Watches these folders and no others from now on. Call it again now and then with the same ones: folders that were
+  /// Watches these folders and no others from now on. Where many are new, the first of them at once and the rest in the
+  /// loop's next turns. Call it again now and then with the same ones: folders that were
   /// not there, were replaced, or could not be watched are tried again. To begin to watch one takes the disk: of
   /// `silent` ones, whose disk does not answer, those are watched on that are watched, and no other is touched.
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
@@ -37,7 +38,7 @@ class Watcher {
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// How many folders are watched at the moment.
   [[nodiscard]] std::size_t watching() const;
-  /// Why some are not watched, other than that they do not exist; nothing if all is well.
+  /// Why some are not watched, other than that they do not exist; nothing as long as all went well.
   [[nodiscard]] const std::optional<std::string>& remark() const;
 
  private:

@@ -311,6 +311,7 @@ TEST_CASE("a tick that comes while one is under way is skipped and counted") {
   CHECK(host.collector.counters().skipped_running == 1);
   CHECK(host.processes.calls == 1);
   host.processes.answer();
+  host.loop.next_turn();
   CHECK(host.reports.size() == 1);
   CHECK_FALSE(host.collector.ticking());
 }
@@ -357,12 +358,14 @@ TEST_CASE("a new live session makes its agent active at once, with a look of its
   host.add_session(agent, "s1", 200);
   host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux, .own = 1s, .start = 3610s}});
   host.collector.reread_files(Depth::changed);
+  host.loop.next_turn();
   REQUIRE(host.reports.size() == 2);
   CHECK_FALSE(host.reports.back().due);
   CHECK(host.reports.back().agents.at(0).status.state == AgentState::sampling);
   CHECK(host.collector.next_deadline() == host.clock.monotonic_now + 10s);
   // Its files say the same again: nothing to look at.
   host.collector.reread_files(Depth::changed);
+  host.loop.next_turn();
   CHECK(host.reports.size() == 2);
 }
 
@@ -532,6 +535,7 @@ TEST_CASE("the server's row carries the heap that was answered less than a perio
       host.loop.run_jobs();
       host.processes.answer();
     }
+    host.loop.next_turn();
     return host.reports.back().agents.at(0);
   };
   tick(false);
@@ -743,6 +747,7 @@ TEST_CASE(
   show();
   host.clock.each_reading = 3ms;
   host.collector.tick();
+  host.loop.next_turn();
   CHECK(host.reports.size() == 1);
   REQUIRE(host.collector.ticking());
 
@@ -791,6 +796,7 @@ TEST_CASE("a collector that goes in the middle of a tick leaves nothing of it to
   host.show({{.pid = kServer, .parent = 1, .own = 5s}});
   host.clock.each_reading = 5ms;
   collector->tick();
+  host.loop.next_turn();
   REQUIRE(collector->ticking());
   collector->reread_files(Depth::changed);  // kept until the tick is over
   REQUIRE(collector->reading());

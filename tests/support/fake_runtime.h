@@ -49,11 +49,18 @@ class FakeRuntime {
     job.work();
     job.done();
   }
+  /// All jobs, and what is to come in the loop's next turns, until there is nothing left of either.
   void run_jobs() {
-    while (!jobs.empty()) {
-      run_job();
-    }
+    do {
+      while (!jobs.empty()) {
+        run_job();
+      }
+      next_turn();
+    } while (!jobs.empty());
   }
+
+  /// What is to come in the loop's next turn, and in those after it as long as no time goes by.
+  void next_turn() { advance(Micros{0}); }
 
   /// Moves both clocks on and runs the timers that come due, each at its time; jobs are left to the test.
   void advance(Micros by) {

@@ -187,6 +187,30 @@ TEST_CASE("a folder that is no longer handed in is no longer watched") {
   CHECK(test.wait_for(two).count(one) == 0);
 }
 
+TEST_CASE("hundreds of new folders are begun over several turns of the loop, and each is told once") {
+  WatcherTest test;
+  std::vector<WatchedFolder> folders;
+  for (int i = 0; i < 300; ++i) folders.push_back({test.make_folder(std::to_string(i)), kSessions});
+  test.watcher().watch(folders);
+  const auto at_once = test.watcher().watching();
+  CHECK(at_once > 0);
+  CHECK(at_once < 100);
+  while (test.watcher().watching() < folders.size()) test.drain();
+  CHECK(test.changed.size() == folders.size());
+  CHECK(std::set<std::string>(test.changed.begin(), test.changed.end()).size() == folders.size());
+  test.changed.clear();
+  write_file(folders.back().path + "/a.json", "{}");
+  test.wait_for(folders.back().path);
+
+  // Asked again meanwhile: those of before that are not wanted any more are not begun.
+  WatcherTest other;
+  other.watcher().watch(folders);
+  other.watch({folders.front()});
+  other.drain();
+  CHECK(other.watcher().watching() == 1);
+  CHECK(other.changed.empty());
+}
+
 TEST_CASE("more folders than allowed are left to the looks, and a remark says so") {
   WatcherTest test(2);
   std::vector<WatchedFolder> folders;
