@@ -183,7 +183,7 @@ void Collector::State::tick() {
 
   const auto arrive = [self = shared_from_this(), tick = running] { self->arrived(tick); };
   const auto depth =
-      !folders_listed || running->begun - *folders_listed >= kFoldersGoodFor ? Depth::folders : Depth::changed;
+      !folders_listed || running->begun - *folders_listed >= kFoldersGoodFor ? Depth::folders : Depth::told;
   const auto files_are_read = [tick = running, arrive] {
     tick->files_read = true;
     arrive();
@@ -297,7 +297,7 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
 
 void Collector::State::reread_files(Depth depth) {
   if (reading_files) {
-    read_again = read_again == Depth::folders ? Depth::folders : depth;
+    read_again = std::max(read_again.value_or(depth), depth);
     return;
   }
   read_files(depth, [self = shared_from_this()] { self->look_if_session_began(); });

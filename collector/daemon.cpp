@@ -31,7 +31,7 @@
 namespace fleetledger {
 namespace {
 
-/// Files are stat'ed at least this often, whatever the watches say.
+/// All files are stat'ed at least this often, whatever the watches say.
 constexpr Micros kFileCheck = std::chrono::seconds{60};
 /// A burst of changes is read once, and a steady stream of them once a second.
 constexpr Micros kSettle = std::chrono::milliseconds{50};
@@ -74,6 +74,7 @@ class Daemon {
   void arm();
   void on_timer();
   void on_folder_changed(const WatchedFolder& folder);
+  [[nodiscard]] std::vector<std::string> unwatched() const;
   void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then);
   void on_signal(int number);
   void reload();
@@ -248,21 +249,23 @@ UvHandle<uv_signal_t> Daemon::watch_signal(int number) {
 }
 
 void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then) {
-  files_checked_ = clock_.monotonic();
+  if (depth != Depth::told) {
+    files_checked_ = clock_.monotonic();
+  }
   struct Reading {
     std::shared_ptr<Discovery> discovery;
     std::optional<Config> config;
-    std::vector<std::string> changed_folders;
+    FolderNews news;
     std::shared_ptr<const Fleet> fleet;
   };
   const auto reading = std::make_shared<Reading>(
-      Reading{discovery_, std::exchange(reloaded_, std::nullopt), std::exchange(changed_folders_, {}), {}});
+      Reading{discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), unwatched()}, {}});
   runtime_.runtime().in_pool(
       [reading, depth, places = options_.places, wall = clock_.wall()] {
         if (reading->config) {
           reading->discovery->reconfigure(discovery_options(*reading->config, places));
         }
-        reading->fleet = reading->discovery->refresh(depth, wall, reading->changed_folders);
+        reading->fleet = reading->discovery->refresh(depth, wall, reading->news);
       },
       [this, reading, then = std::move(then), alive = std::weak_ptr(alive_)] {
         if (alive.expired()) {
@@ -275,6 +278,17 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
         *tmux_hints_ = tmux_hints(*reading->fleet);
         then(reading->fleet);
       });
+}
+
+/// Of what discovery reads.
+std::vector<std::string> Daemon::unwatched() const {
+  std::vector<std::string> folders;
+  for (const auto& folder : collector_.fleet()->folders) {
+    if (folder.holds != WatchedFolder::Holds::logs && !(watcher_ && watcher_->is_watching(folder))) {
+      folders.push_back(folder.path);
+    }
+  }
+  return folders;
 }
 
 void Daemon::on_published(const TickReport& report) {
@@ -370,7 +384,7 @@ void Daemon::on_folder_changed(const WatchedFolder& folder) {
   runtime_.runtime().after(wait, [this] {
     if (!stopping_) {
       reread_ = clock_.monotonic();
-      collector_.reread_files(Depth::changed);
+      collector_.reread_files(Depth::told);
       arm();
     }
   });

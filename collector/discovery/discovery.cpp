@@ -49,6 +49,8 @@ struct Known {
   bool registered = false;  ///< by a registry; otherwise only by our own list
   std::shared_ptr<AgentFiles> files = std::make_shared<AgentFiles>();
   AgentView said;
+  bool config_is_read = false;     ///< its disk has answered
+  bool sessions_are_read = false;  ///< likewise, since it is metered
 
   AgentIdentity identity;
   bool excluded = false;
@@ -72,7 +74,8 @@ struct Named {
   Result<std::string> real;
 };
 
-std::string sessions_path(const AgentIdentity& agent) { return agent.path + "/.instar/state/sessions"; }
+std::string settings_path(const std::string& place) { return place + "/.instar"; }
+std::string sessions_path(const std::string& agent) { return agent + "/.instar/state/sessions"; }
 
 /// Of several live files that name one tmux session, all but the one in charge are ghosts.
 std::vector<Session> without_ghosts(const std::vector<Session>& sessions, std::vector<std::string>& remarks) {
@@ -115,20 +118,24 @@ class Discovery::Impl {
     thorough_ = true;
   }
 
-  std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now, const std::vector<std::string>& changed_folders) {
+  std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now, const FolderNews& news) {
     now_ = now;
     const bool thorough = std::exchange(thorough_, false) || depth == Depth::folders;
     bool changed = take_back() || thorough;
     const auto silent_before = silent_;
     const bool left_out_before = std::exchange(left_out_, false);
+    look_at_all_ = thorough || depth != Depth::told || left_out_before;
+    to_list_ = {news.changed.begin(), news.changed.end()};
+    to_look_at_ = to_list_;
+    to_look_at_.insert(news.unwatched.begin(), news.unwatched.end());
     if (thorough) find_homes();
     const bool entries_changed = read_registries() || thorough;
     changed |= entries_changed;
-    changed |= entries_changed ? name_agents() : retry_missing();
+    changed |= entries_changed ? name_agents(thorough) : retry_missing();
     if (changed) choose_agents();
     changed |= read_configs();
     if (changed) decide_all();
-    changed |= read_sessions(thorough, {changed_folders.begin(), changed_folders.end()});
+    changed |= read_sessions(thorough);
     if (changed || silent_ != silent_before || left_out_ != left_out_before) publish();
     returned_.clear();
     return fleet_;
@@ -161,6 +168,7 @@ class Discovery::Impl {
   }
 
   [[nodiscard]] bool is_silent(const std::string& place) const { return silent_.contains(place); }
+  [[nodiscard]] bool is_told(const std::string& folder) const { return look_at_all_ || to_look_at_.contains(folder); }
   /// Since when nothing is heard of an agent's folder.
   [[nodiscard]] std::optional<WallTime> silent_since(const Known& agent, const std::string& path) const {
     for (const std::string* place : {&path, &agent.entry.path}) {
@@ -263,25 +271,30 @@ class Discovery::Impl {
   bool read_registries() {
     std::vector<std::string> places;
     std::vector<std::shared_ptr<HomeRegistry>> registries;
-    for (const Home& home : homes_) {
+    std::vector<Home*> homes;
+    for (Home& home : homes_) {
+      if (is_silent(home.path)) continue;
+      if (!is_told(settings_path(home.path)) && !returned_.contains(home.path) && !home.registry->unsettled()) continue;
       places.push_back(home.path);
+      homes.push_back(&home);
       registries.push_back(home.registry);
     }
     const auto changed = ask(places, [registries, user = options_.user, now = now_](std::size_t at) {
       return registries[at]->refresh(user, now);
     });
     bool any = false;
-    for (std::size_t at = 0; at < homes_.size(); ++at) {
+    for (std::size_t at = 0; at < homes.size(); ++at) {
       if (!changed[at] || (!*changed[at] && !returned_.contains(places[at]))) continue;
-      homes_[at].entries = homes_[at].registry->entries();
-      homes_[at].remarks = homes_[at].registry->remarks();
+      homes[at]->entries = homes[at]->registry->entries();
+      homes[at]->remarks = homes[at]->registry->remarks();
       any = true;
     }
     return any;
   }
 
-  /// Collects what registries and our own list name, and where it leads. Always something new.
-  bool name_agents() {
+  /// Collects what registries and our own list name, and where it leads: asked of what was not known to lead anywhere,
+  /// or of all. Always something new.
+  bool name_agents(bool of_all) {
     named_.clear();
     const auto add = [this](RegistryEntry entry, bool registered) {
       named_.push_back({std::move(entry), registered, fail("not looked for")});
@@ -298,8 +311,17 @@ class Discovery::Impl {
       add({.path = expanded, .name = std::string(last_part(expanded)), .pid = {}, .last_heartbeat = {}}, false);
     }
     std::vector<std::string> paths;
-    for (const Named& named : named_) paths.push_back(named.entry.path);
-    agent_paths_ = resolve(paths, agent_paths_);
+    Paths known;
+    for (const Named& named : named_) {
+      const auto found = agent_paths_.find(named.entry.path);
+      if (!of_all && found != agent_paths_.end() && found->second) {
+        known.insert(*found);
+      } else {
+        paths.push_back(named.entry.path);
+      }
+    }
+    known.merge(resolve(paths, agent_paths_));
+    agent_paths_ = std::move(known);
     for (Named& named : named_) named.real = agent_paths_.at(named.entry.path);
     return true;
   }
@@ -363,6 +385,10 @@ class Discovery::Impl {
     std::vector<std::shared_ptr<AgentFiles>> files;
     for (auto& [path, agent] : agents_) {
       if (silent_since(agent, path)) continue;
+      if (agent.config_is_read && !is_told(settings_path(path)) && !has_returned(agent, path) &&
+          !agent.files->config.mark.again) {
+        continue;
+      }
       paths.push_back(path);
       agents.push_back(&agent);
       files.push_back(agent.files);
@@ -373,6 +399,7 @@ class Discovery::Impl {
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
+      agents[at]->config_is_read = changed[at].has_value();
       if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
       agents[at]->said.config = files[at]->config.good;
       agents[at]->said.problem = files[at]->config.problem;
@@ -464,7 +491,7 @@ class Discovery::Impl {
     }
   }
 
-  bool read_sessions(bool list, const std::set<std::string_view>& changed_folders) {
+  bool read_sessions(bool list) {
     std::vector<std::string> paths;
     std::vector<Known*> agents;
     std::vector<std::pair<std::shared_ptr<AgentFiles>, bool>> files;  // and whether the folder is to be listed
@@ -474,11 +501,17 @@ class Discovery::Impl {
         agent.files->sessions = {};
         agent.said.sessions.clear();
         agent.said.remarks.clear();
+        agent.sessions_are_read = false;
+        continue;
+      }
+      const std::string folder = sessions_path(path);
+      if (agent.sessions_are_read && !is_told(folder) && !has_returned(agent, path) &&
+          !agent.files->sessions.unsettled()) {
         continue;
       }
       paths.push_back(path);
       agents.push_back(&agent);
-      files.emplace_back(agent.files, list || changed_folders.contains(sessions_path(agent.identity)));
+      files.emplace_back(agent.files, list || to_list_.contains(folder));
     }
     const auto changed = ask(paths, [paths, files, user = options_.user, now = now_](std::size_t at) {
       const auto& [mine, list_this] = files[at];
@@ -486,6 +519,7 @@ class Discovery::Impl {
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
+      agents[at]->sessions_are_read = changed[at].has_value();
       if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
       agents[at]->said.sessions = files[at].first->sessions.live();
       agents[at]->said.remarks = files[at].first->sessions.remarks();
@@ -499,7 +533,7 @@ class Discovery::Impl {
     std::set<WatchedFolder> folders;
     std::set<WatchedFolder> silent;
     for (const Home& home : homes_) {
-      (is_silent(home.path) ? silent : folders).insert({home.path + "/.instar", WatchedFolder::Holds::settings});
+      (is_silent(home.path) ? silent : folders).insert({settings_path(home.path), WatchedFolder::Holds::settings});
       append(fleet->remarks, home.remarks);
       if (is_silent(home.path)) {
         fleet->remarks.push_back("home " + quoted(home.path) + ": " + silence(home.path) +
@@ -516,8 +550,8 @@ class Discovery::Impl {
       fleet->agents.push_back(describe(*agent));
       fleet->access.push_back(access_of(*agent));
       auto& theirs = fleet->agents.back().silent_since ? silent : folders;
-      theirs.insert({agent->identity.path + "/.instar", WatchedFolder::Holds::settings});
-      if (agent->metered()) theirs.insert({sessions_path(agent->identity), WatchedFolder::Holds::sessions});
+      theirs.insert({settings_path(agent->identity.path), WatchedFolder::Holds::settings});
+      if (agent->metered()) theirs.insert({sessions_path(agent->identity.path), WatchedFolder::Holds::sessions});
       if (agent->decision.gate.ledger) theirs.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
     }
     fleet->folders.assign(folders.begin(), folders.end());
@@ -575,7 +609,10 @@ class Discovery::Impl {
 
   DiscoveryOptions options_;
   bool thorough_ = true;
-  WallTime now_{};  ///< of the refresh under way
+  WallTime now_{};                     ///< of the refresh under way
+  bool look_at_all_ = false;           ///< likewise
+  std::set<std::string> to_look_at_;   ///< likewise
+  std::set<std::string> to_list_;      ///< likewise
   FolderReaders readers_;
   std::map<std::string, WallTime> silent_;                   ///< places where a reader waits, since when
   std::set<std::string> returned_;                           ///< places that it has come back from, in this refresh
@@ -598,9 +635,8 @@ std::string logs_folder(const AgentIdentity& agent) { return agent.path + '/' + 
 Discovery::Discovery(DiscoveryOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Discovery::~Discovery() = default;
 
-std::shared_ptr<const Fleet> Discovery::refresh(Depth depth, WallTime now,
-                                                const std::vector<std::string>& changed_folders) {
-  return impl_->refresh(depth, now, changed_folders);
+std::shared_ptr<const Fleet> Discovery::refresh(Depth depth, WallTime now, const FolderNews& news) {
+  return impl_->refresh(depth, now, news);
 }
 
 void Discovery::reconfigure(DiscoveryOptions options) { impl_->reconfigure(std::move(options)); }

@@ -58,8 +58,15 @@ struct DiscoveryOptions {
 
 /// How thoroughly to look.
 enum class Depth {
-  changed,  ///< what can have changed unnoticed between ticks: registries, configs, live sessions, young files
+  told,     ///< the folders that are named as changed or as unwatched, and files that were young or could not be judged
+  changed,  ///< whatever is told: registries, configs, live sessions; every minute, for what no watch tells
   folders,  ///< also each session folder again, file by file, and the homes' globs: at start, and every ten minutes
+};
+
+/// Folders, as Fleet::folders has them.
+struct FolderNews {
+  std::vector<std::string> changed;    ///< at any depth they are looked at, and listed again
+  std::vector<std::string> unwatched;  ///< of which nobody tells: at any depth they are looked at
 };
 
 /// Finds the agents of this user and keeps what is known of them up to date. Reads each file again only when it
@@ -75,11 +82,9 @@ class Discovery {
   Discovery& operator=(const Discovery&) = delete;
 
   /// Looks at the files and returns the fleet: the same object as before if nothing is different. Waits for the disk,
-  /// two seconds for one that has begun to hang: to be called in the pool. `changed_folders` (as the Watcher names
-  /// them) are listed again with either depth. `now` is compared with the times of files: those changed in the last 2 s
-  /// are read again at the next call.
-  [[nodiscard]] std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now,
-                                                     const std::vector<std::string>& changed_folders = {});
+  /// two seconds for one that has begun to hang: to be called in the pool. `now` is compared with the times of files:
+  /// those changed in the last 2 s are read again at the next call.
+  [[nodiscard]] std::shared_ptr<const Fleet> refresh(Depth depth, WallTime now, const FolderNews& news = {});
 
   /// Other options from the next refresh() on, which is then one with Depth::folders. What was read stays known.
   void reconfigure(DiscoveryOptions options);

@@ -22,6 +22,9 @@ class HomeRegistry {
   /// Whether anything below is different from before. A registry that cannot be read leaves what was known.
   bool refresh(Uid user, WallTime now);
 
+  /// A file was young or could not be judged: what it says now is known at the next refresh.
+  [[nodiscard]] bool unsettled() const { return current_.mark.again || legacy_.mark.again; }
+
   [[nodiscard]] const std::vector<RegistryEntry>& entries() const;
   [[nodiscard]] std::vector<std::string> remarks() const;
 

@@ -76,6 +76,11 @@ bool SessionFolder::refresh(const Result<std::optional<Folder>>& instar, bool li
   return changed_;
 }
 
+bool SessionFolder::unsettled() const {
+  return mark_.again ||
+         std::any_of(tracked_.begin(), tracked_.end(), [](const auto& file) { return file.second.mark.again; });
+}
+
 void SessionFolder::list_files(const Folder& sessions, const FileIdentity& identity, const FileLimits& limits,
                                WallTime now) {
   auto listing = sessions.list(kEnding, kMostFiles);

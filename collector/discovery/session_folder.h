@@ -24,6 +24,9 @@ class SessionFolder {
   /// Whether anything below is different from before.
   bool refresh(const Result<std::optional<Folder>>& instar, bool list, Uid user, WallTime now);
 
+  /// A file was young or could not be judged: what it says now is known at the next refresh.
+  [[nodiscard]] bool unsettled() const;
+
   /// By id, ghosts included.
   [[nodiscard]] std::vector<Session> live() const;
   [[nodiscard]] std::vector<std::string> remarks() const;

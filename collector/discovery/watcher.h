@@ -14,7 +14,7 @@ struct uv_loop_s;
 namespace fleetledger {
 
 /// Tells at once when a registry, a config, a session file or a log of sentinels changes. Only a hint: what it misses
-/// (no more watches to be had, a folder on a network) is found at the next tick, or at the next Depth::folders. All on
+/// (no more watches to be had, a folder on a network) is found at the next tick, or at the next Depth::changed. All on
 /// the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
 class Watcher {
  public:

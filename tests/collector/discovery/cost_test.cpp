@@ -51,9 +51,9 @@ using namespace fleetledger::test;
 
 namespace {
 
-Calls calls_of(Discovery& discovery, Depth depth = Depth::changed, const std::vector<std::string>& folders = {}) {
+Calls calls_of(Discovery& discovery, Depth depth = Depth::changed, const std::vector<std::string>& changed = {}) {
   calls = {};
-  static_cast<void>(discovery.refresh(depth, wall(), folders));
+  static_cast<void>(discovery.refresh(depth, wall(), {.changed = changed, .unwatched = {}}));
   return calls;
 }
 
@@ -112,6 +112,28 @@ TEST_CASE("hundreds of ended session files cost nothing at a tick, and are not r
   home.write_session(path, "live", "completed");
   CHECK(calls_of(discovery).opened.size() == 1);
   CHECK(calls_of(discovery, Depth::folders).opened.empty());
+}
+
+TEST_CASE("where all is watched a look at what is told costs nothing for those of whom nothing is told") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  for (int i = 0; i < 20; ++i) {
+    const std::string other = home.add("quiet" + std::to_string(i));
+    home.write_session(other, "a", "running");
+  }
+  home.write_session(path, "a", "running");
+  home.write_registry();
+  Discovery discovery(home.options());
+  static_cast<void>(calls_of(discovery, Depth::folders));
+  CHECK(calls_of(discovery, Depth::told).all == 0);
+  home.write_session(path, "a", "running", R"(,"x":1)");
+  const Calls told = calls_of(discovery, Depth::told, {path + "/.instar/state/sessions"});
+  CHECK(told.opened.size() == 1);
+  CHECK(told.stats.size() <= 2);
+  home.write_registry();  // with other heartbeats
+  const Calls heartbeats = calls_of(discovery, Depth::told, {home.path() + "/.instar"});
+  CHECK(heartbeats.opened.size() == 1);
+  CHECK(heartbeats.all < 10);
 }
 
 TEST_CASE("a new file in a folder is found without a watch, at the next tick") {

@@ -371,7 +371,7 @@ TEST_CASE("a session that ends, starts again or vanishes is seen at the next loo
   home.write_session(path, "a", "running");
   Discovery discovery(home.options());
   const auto ids = [&](Depth depth = Depth::changed, const std::vector<std::string>& folders = {}) {
-    return session_ids(discovery.refresh(depth, wall(), folders)->agents.at(0));
+    return session_ids(discovery.refresh(depth, wall(), {.changed = folders, .unwatched = {}})->agents.at(0));
   };
   CHECK(ids() == Ids{"a"});
   home.write_session(path, "b", "running");  // the folder itself changes
@@ -389,6 +389,61 @@ TEST_CASE("a session that ends, starts again or vanishes is seen at the next loo
   CHECK(ids(Depth::folders) == Ids{"a"});
   std::filesystem::remove_all(path + "/.instar/state");
   CHECK(ids().empty());
+}
+
+TEST_CASE("a look at what is told finds that, what depends on it and what is unwatched; the rest waits for a whole one") {
+  FakeHome home;
+  const std::string echo = home.add("echo");
+  const std::string luna = home.add("luna");
+  home.write_registry();
+  home.write_session(echo, "a", "running");
+  Discovery discovery(home.options());
+  static_cast<void>(discovery.refresh(Depth::folders, wall()));
+  const auto told = [&](std::vector<std::string> changed, std::vector<std::string> unwatched = {}) {
+    return discovery.refresh(Depth::told, wall(), {std::move(changed), std::move(unwatched)});
+  };
+  const std::string sessions = "/.instar/state/sessions";
+
+  home.write_session(echo, "a", "completed");
+  home.write_session(luna, "b", "running");
+  CHECK(session_ids(told({})->agents.at(0)) == Ids{"a"});
+  CHECK(session_ids(told({luna + sessions})->agents.at(1)) == Ids{"b"});
+  CHECK(session_ids(told({})->agents.at(0)) == Ids{"a"});
+  CHECK(session_ids(told({}, {echo + sessions})->agents.at(0)).empty());
+
+  // A gate that opens: its sessions are read though nobody tells of their folder.
+  write_file(luna + "/.instar/config.json", R"({"developmentAgent":false})");
+  CHECK(told({})->agents.at(1).state() != AgentState::off);
+  CHECK(told({luna + "/.instar"})->agents.at(1).state() == AgentState::off);
+  write_file(luna + "/.instar/config.json", R"({"developmentAgent":true})");
+  CHECK(session_ids(told({luna + "/.instar"})->agents.at(1)) == Ids{"b"});
+
+  // A new agent: all of its files are read.
+  const std::string nova = home.add("nova");
+  home.write_session(nova, "c", "running");
+  home.write_registry();
+  CHECK(told({})->agents.size() == 2);
+  const auto with_nova = told({home.path() + "/.instar"});
+  REQUIRE(with_nova->agents.size() == 3);
+  CHECK(session_ids(with_nova->agents.at(2)) == Ids{"c"});
+
+  home.write_session(nova, "c", "completed");
+  CHECK(session_ids(discovery.refresh(Depth::changed, wall())->agents.at(2)).empty());
+}
+
+TEST_CASE("a young file is read again at the next look, though nothing is told") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  home.write_registry();
+  home.write_session(path, "a", "running");
+  Discovery discovery(home.options());
+  // As at the moment of writing: the files are young, and stay so for two seconds.
+  static_cast<void>(discovery.refresh(Depth::folders, wall(0s)));
+  write_file(path + "/.instar/config.json", R"({"developmentAgent":false})");
+  CHECK(discovery.refresh(Depth::told, wall(0s))->agents.at(0).state() == AgentState::off);
+  static_cast<void>(discovery.refresh(Depth::told, wall()));  // settled
+  write_file(path + "/.instar/config.json", R"({"developmentAgent":true})");
+  CHECK(discovery.refresh(Depth::told, wall())->agents.at(0).state() == AgentState::off);
 }
 
 TEST_CASE("a file that just changed is read again at the next look, whatever its times say, an ended one too") {
