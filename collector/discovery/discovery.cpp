@@ -31,12 +31,15 @@ constexpr std::size_t kLongestConfig = std::size_t{1} << 20U;
 
 /// What an agent's folder is read into. A reader's own, while the folder hangs.
 struct AgentFiles {
+  std::uint64_t instar = 0;  ///< inode of the folder with the config
   KeptFile<AgentConfig> config;
   SessionFolder sessions;
 };
 
 /// What they last said, for as long as they belong to a reader.
 struct AgentView {
+  std::uint64_t instar = 0;           ///< inodes of the folders that say it
+  std::uint64_t sessions_folder = 0;  ///< likewise
   std::optional<AgentConfig> config;  ///< the last good one
   std::string problem;                ///< with the config
   std::vector<Session> sessions;      ///< the live ones
@@ -63,6 +66,7 @@ struct Known {
 struct Home {
   std::string path;
   std::shared_ptr<HomeRegistry> registry;  ///< a reader's own, while the home hangs
+  std::uint64_t inode = 0;              ///< likewise said, as what follows
   std::vector<RegistryEntry> entries;
   std::vector<std::string> remarks;
 };
@@ -227,7 +231,7 @@ class Discovery::Impl {
         homes.push_back(std::move(*known));
       } else if (!by_glob.at(path) ||
                  ask({*home}, [path = *home](std::size_t) { return has_instar(path); })[0] == true) {
-        homes.push_back({*home, std::make_shared<HomeRegistry>(*home), {}, {}});
+        homes.push_back({*home, std::make_shared<HomeRegistry>(*home), 0, {}, {}});
       }
     }
     homes_ = std::move(homes);
@@ -285,6 +289,7 @@ class Discovery::Impl {
     bool any = false;
     for (std::size_t at = 0; at < homes.size(); ++at) {
       if (!changed[at] || (!*changed[at] && !returned_.contains(places[at]))) continue;
+      homes[at]->inode = homes[at]->registry->inode();
       homes[at]->entries = homes[at]->registry->entries();
       homes[at]->remarks = homes[at]->registry->remarks();
       any = true;
@@ -395,12 +400,16 @@ class Discovery::Impl {
     }
     const FileLimits limits{.size = kLongestConfig, .user = options_.user};
     const auto changed = ask(paths, [paths, files, limits, now = now_](std::size_t at) {
-      return files[at]->config.refresh(open_instar(paths[at]), "config.json", limits, now, parse_agent_config);
+      const auto instar = open_instar(paths[at]);
+      const auto before = std::exchange(files[at]->instar, inode_of(instar));
+      const bool other = files[at]->instar != before;
+      return files[at]->config.refresh(instar, "config.json", limits, now, parse_agent_config) || other;
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
       agents[at]->config_is_read = changed[at].has_value();
       if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      agents[at]->said.instar = files[at]->instar;
       agents[at]->said.config = files[at]->config.good;
       agents[at]->said.problem = files[at]->config.problem;
       any = true;
@@ -499,6 +508,7 @@ class Discovery::Impl {
       if (silent_since(agent, path)) continue;
       if (!agent.metered()) {
         agent.files->sessions = {};
+        agent.said.sessions_folder = 0;
         agent.said.sessions.clear();
         agent.said.remarks.clear();
         agent.sessions_are_read = false;
@@ -521,6 +531,7 @@ class Discovery::Impl {
     for (std::size_t at = 0; at < paths.size(); ++at) {
       agents[at]->sessions_are_read = changed[at].has_value();
       if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      agents[at]->said.sessions_folder = files[at].first->sessions.inode();
       agents[at]->said.sessions = files[at].first->sessions.live();
       agents[at]->said.remarks = files[at].first->sessions.remarks();
       any = true;
@@ -533,7 +544,8 @@ class Discovery::Impl {
     std::set<WatchedFolder> folders;
     std::set<WatchedFolder> silent;
     for (const Home& home : homes_) {
-      (is_silent(home.path) ? silent : folders).insert({settings_path(home.path), WatchedFolder::Holds::settings});
+      (is_silent(home.path) ? silent : folders)
+          .insert({settings_path(home.path), WatchedFolder::Holds::settings, home.inode});
       append(fleet->remarks, home.remarks);
       if (is_silent(home.path)) {
         fleet->remarks.push_back("home " + quoted(home.path) + ": " + silence(home.path) +
@@ -550,8 +562,11 @@ class Discovery::Impl {
       fleet->agents.push_back(describe(*agent));
       fleet->access.push_back(access_of(*agent));
       auto& theirs = fleet->agents.back().silent_since ? silent : folders;
-      theirs.insert({settings_path(agent->identity.path), WatchedFolder::Holds::settings});
-      if (agent->metered()) theirs.insert({sessions_path(agent->identity.path), WatchedFolder::Holds::sessions});
+      theirs.insert({settings_path(agent->identity.path), WatchedFolder::Holds::settings, agent->said.instar});
+      if (agent->metered()) {
+        theirs.insert(
+            {sessions_path(agent->identity.path), WatchedFolder::Holds::sessions, agent->said.sessions_folder});
+      }
       if (agent->decision.gate.ledger) theirs.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
     }
     fleet->folders.assign(folders.begin(), folders.end());

@@ -32,6 +32,9 @@ struct WatchedFolder {
   };
   std::string path;
   Holds holds = Holds::settings;
+  /// Which folder of that name, as far as it was looked at: one that another has taken the place of is not this one. 0
+  /// where it is not known, and for logs.
+  std::uint64_t inode = 0;
 
   friend auto operator<=>(const WatchedFolder&, const WatchedFolder&) = default;
 };

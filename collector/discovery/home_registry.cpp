@@ -1,5 +1,7 @@
 #include "collector/discovery/home_registry.h"
 
+#include <utility>
+
 #include "config/values.h"
 
 namespace fleetledger {
@@ -12,7 +14,9 @@ constexpr std::size_t kLongestRegistry = std::size_t{4} << 20U;
 bool HomeRegistry::refresh(Uid user, WallTime now) {
   const FileLimits limits{.size = kLongestRegistry, .user = user};
   const auto instar = open_instar(home_);
-  bool changed = current_.refresh(instar, "registry.json", limits, now, parse_registry);
+  const auto inode_before = std::exchange(inode_, inode_of(instar));
+  bool changed = inode_ != inode_before;
+  changed |= current_.refresh(instar, "registry.json", limits, now, parse_registry);
   if (current_.missing) {
     current_.good.reset();
     changed |= legacy_.refresh(instar, "port-registry.json", limits, now, parse_port_registry);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ class HomeRegistry {
   /// Whether anything below is different from before. A registry that cannot be read leaves what was known.
   bool refresh(Uid user, WallTime now);
 
+  /// Of the folder that it is in; 0 if that cannot be opened.
+  [[nodiscard]] std::uint64_t inode() const { return inode_; }
+
   /// A file was young or could not be judged: what it says now is known at the next refresh.
   [[nodiscard]] bool unsettled() const { return current_.mark.again || legacy_.mark.again; }
 
@@ -30,6 +34,7 @@ class HomeRegistry {
 
  private:
   std::string home_;
+  std::uint64_t inode_ = 0;
   KeptFile<Registry> current_;
   KeptFile<Registry> legacy_;
 };

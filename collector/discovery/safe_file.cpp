@@ -238,6 +238,12 @@ Result<std::optional<Folder>> open_instar(const std::string& path) {
   return (*folder)->below(".instar");
 }
 
+std::uint64_t inode_of(const Result<std::optional<Folder>>& folder) {
+  if (!folder || !*folder) return 0;
+  const auto identity = (*folder)->stat();
+  return identity ? identity->inode : 0;
+}
+
 FileLook look_at_file(const Folder& folder, const std::string& name, const FileLimits& limits, WallTime now,
                       FileMark& mark) {
   using Outcome = FileLook::Outcome;

@@ -106,6 +106,9 @@ class Folder {
 /// The folder `.instar` of a home or an agent, `path` being as for Folder::open; nothing if there is none.
 [[nodiscard]] Result<std::optional<Folder>> open_instar(const std::string& path);
 
+/// Of a folder that was opened so; 0 where there is none.
+[[nodiscard]] std::uint64_t inode_of(const Result<std::optional<Folder>>& folder);
+
 /// What is remembered of a file between two looks at it.
 struct FileMark {
   std::optional<FileIdentity> seen;  ///< as it was when it was read or refused

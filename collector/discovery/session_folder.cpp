@@ -42,14 +42,15 @@ Result<std::optional<Folder>> pass_on(const Result<std::optional<Folder>>& witho
 }  // namespace
 
 bool SessionFolder::refresh(const Result<std::optional<Folder>>& instar, bool list, Uid user, WallTime now) {
-  changed_ = false;
   const auto sessions = instar && *instar ? (*instar)->below("state/sessions") : pass_on(instar);
+  const auto inode_before = std::exchange(inode_, inode_of(sessions));
+  changed_ = inode_ != inode_before;
   if (!sessions) {
     set_problem(sessions.error().text);
     return changed_;
   }
   if (!*sessions) {
-    changed_ = !tracked_.empty() || !problem_.empty();
+    changed_ |= !tracked_.empty() || !problem_.empty();
     tracked_.clear();
     ended_.clear();
     mark_ = {};

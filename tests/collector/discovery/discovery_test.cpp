@@ -523,7 +523,32 @@ TEST_CASE("folders to watch: registries, configs, session folders of metered age
                                       {off + "/logs", Holds::logs},
                                       {disabled + "/.instar", Holds::settings}};
   std::sort(expected.begin(), expected.end());
-  CHECK(fleet->folders == expected);
+  auto folders = fleet->folders;
+  for (auto& folder : folders) {
+    struct stat status {};
+    const bool exists = folder.holds != Holds::logs && ::stat(folder.path.c_str(), &status) == 0;
+    CHECK(std::exchange(folder.inode, 0) == (exists ? status.st_ino : 0));
+  }
+  CHECK(folders == expected);
+}
+
+TEST_CASE("a folder that another takes the place of is named as another folder to watch") {
+  FakeHome home;
+  const std::string path = home.add("echo");
+  home.write_registry();
+  home.write_session(path, "a", "running");
+  Discovery discovery(home.options());
+  const auto before = discovery.refresh(Depth::folders, wall())->folders;
+  // The whole agent, of which no watch on a folder in it tells, with files that say the same.
+  std::filesystem::rename(path, path + ".old");
+  std::filesystem::copy(path + ".old", path, std::filesystem::copy_options::recursive);
+  const auto after = discovery.refresh(Depth::changed, wall())->folders;
+  REQUIRE(after.size() == before.size());
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    CHECK(after[i].path == before[i].path);
+    const bool moved = after[i].path.starts_with(path + "/.instar");
+    CHECK((after[i].inode != before[i].inode) == moved);
+  }
 }
 
 TEST_CASE("other options count from the next look on, and what was read stays known") {

@@ -175,6 +175,21 @@ TEST_CASE("a folder that was removed and made again is told and watched again") 
   test.wait_for(path);
 }
 
+TEST_CASE("a folder in whose place another one was moved, with all that is above it, is watched when it is named so") {
+  WatcherTest test;
+  const std::string path = test.make_folder("agent/sessions");
+  test.watch({{path, kSessions, 1}});
+  std::filesystem::rename(test.folder / "agent", test.folder / "agent.old");
+  test.make_folder("agent/sessions");
+  test.watch({{path, kSessions, 2}});
+  CHECK(test.watcher().watching() == 1);
+  write_file(test.folder / "agent.old/sessions/a.json", "{}");
+  test.drain();
+  CHECK(test.changed.empty());
+  write_file(path + "/a.json", "{}");
+  test.wait_for(path);
+}
+
 TEST_CASE("a folder that is no longer handed in is no longer watched") {
   WatcherTest test;
   const std::string one = test.make_folder("one");
