@@ -258,8 +258,8 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
     FolderNews news;
     std::shared_ptr<const Fleet> fleet;
   };
-  const auto reading = std::make_shared<Reading>(
-      Reading{discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), unwatched()}, {}});
+  const auto reading = std::make_shared<Reading>(Reading{
+      discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), unwatched()}, {}});
   runtime_.runtime().in_pool(
       [reading, depth, places = options_.places, wall = clock_.wall()] {
         if (reading->config) {
@@ -280,11 +280,10 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
       });
 }
 
-/// Of what discovery reads.
 std::vector<std::string> Daemon::unwatched() const {
   std::vector<std::string> folders;
   for (const auto& folder : collector_.fleet()->folders) {
-    if (folder.holds != WatchedFolder::Holds::logs && !(watcher_ && watcher_->is_watching(folder))) {
+    if (!watcher_ || !watcher_->is_watching(folder)) {
       folders.push_back(folder.path);
     }
   }

@@ -66,7 +66,7 @@ struct Known {
 struct Home {
   std::string path;
   std::shared_ptr<HomeRegistry> registry;  ///< a reader's own, while the home hangs
-  std::uint64_t inode = 0;              ///< likewise said, as what follows
+  std::uint64_t inode = 0;                 ///< likewise said, as what follows
   std::vector<RegistryEntry> entries;
   std::vector<std::string> remarks;
 };
@@ -390,8 +390,9 @@ class Discovery::Impl {
     std::vector<std::shared_ptr<AgentFiles>> files;
     for (auto& [path, agent] : agents_) {
       if (silent_since(agent, path)) continue;
-      if (agent.config_is_read && !is_told(settings_path(path)) && !has_returned(agent, path) &&
-          !agent.files->config.mark.again) {
+      // Logs are not read here. But to begin to watch them takes the disk, which is to have answered just before.
+      if (agent.config_is_read && !is_told(settings_path(path)) && !is_told(logs_folder(agent.identity)) &&
+          !has_returned(agent, path) && !agent.files->config.mark.again) {
         continue;
       }
       paths.push_back(path);
@@ -624,10 +625,10 @@ class Discovery::Impl {
 
   DiscoveryOptions options_;
   bool thorough_ = true;
-  WallTime now_{};                     ///< of the refresh under way
-  bool look_at_all_ = false;           ///< likewise
-  std::set<std::string> to_look_at_;   ///< likewise
-  std::set<std::string> to_list_;      ///< likewise
+  WallTime now_{};                    ///< of the refresh under way
+  bool look_at_all_ = false;          ///< likewise
+  std::set<std::string> to_look_at_;  ///< likewise
+  std::set<std::string> to_list_;     ///< likewise
   FolderReaders readers_;
   std::map<std::string, WallTime> silent_;                   ///< places where a reader waits, since when
   std::set<std::string> returned_;                           ///< places that it has come back from, in this refresh

@@ -51,9 +51,9 @@ class SessionFolder {
   std::map<std::string, Tracked> tracked_;  ///< by file name
   std::vector<std::uint64_t> ended_;        ///< fingerprints of name and identity, sorted
   std::uint64_t inode_ = 0;
-  FileMark mark_;                           ///< of the folder, when it was listed
-  std::string problem_;                     ///< with the folder
-  bool changed_ = false;                    ///< during this refresh
+  FileMark mark_;         ///< of the folder, when it was listed
+  std::string problem_;   ///< with the folder
+  bool changed_ = false;  ///< during this refresh
 };
 
 }  // namespace fleetledger

@@ -18,8 +18,8 @@ namespace fleetledger {
 /// the loop's thread. The loop outlives the watcher and runs on until its handles are closed.
 class Watcher {
  public:
-  /// Called with the folder, as it was handed in; often several times for one change. Also for each folder that it begins
-  /// to watch, as it does: what changed since the folder was read is told by nobody else.
+  /// Called with the folder, as it was handed in; often several times for one change. Also for each folder that it
+  /// begins to watch, as it does: what changed since the folder was read is told by nobody else.
   using Changed = std::function<void(const WatchedFolder& folder)>;
 
   static constexpr std::size_t kMostFolders = 4'096;

@@ -55,6 +55,10 @@ void hang(FaultyFleet& fleet) {
     fleet.disk.begin(name, "hang");
   }
   for (const auto& name : kHung) {
+    INFO(name);
+    // So that it is looked at now, and not only when all files are.
+    const auto config = fleet.agents.at(name)->path + "/.instar/config.json";
+    std::filesystem::last_write_time(config, std::filesystem::file_time_type::clock::now());
     REQUIRE(test::await([&] { return fleet.disk.stalled(name) > 0; }));
   }
 }

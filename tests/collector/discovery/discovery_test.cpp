@@ -391,7 +391,8 @@ TEST_CASE("a session that ends, starts again or vanishes is seen at the next loo
   CHECK(ids().empty());
 }
 
-TEST_CASE("a look at what is told finds that, what depends on it and what is unwatched; the rest waits for a whole one") {
+TEST_CASE(
+    "a look at what is told finds that, what depends on it and what is unwatched; the rest waits for a whole one") {
   FakeHome home;
   const std::string echo = home.add("echo");
   const std::string luna = home.add("luna");
