@@ -429,13 +429,13 @@ class MemoryStore final : public LedgerStore {
 
   void keep_newest(Ledger& ledger, MemoryHours& hours, const LedgerKey& key) const {
     if (ledger.samples.size() > most_rows_) {
-      for (auto row = std::next(ledger.samples.begin(), static_cast<std::ptrdiff_t>(most_rows_));
-           row != ledger.samples.end(); ++row) {
+      const auto too_many = static_cast<std::ptrdiff_t>(ledger.samples.size() - most_rows_);
+      for (auto row = std::prev(ledger.samples.end(), too_many); row != ledger.samples.end(); ++row) {
         if (!ledger.hours.contains({hour_of(row->first.ts), row->first.source})) {
           roll_hour_of(hours, row->first.ts, most_guess(key), Then::prune_a_part);
         }
       }
-      hours.remove_rows(WallTime::max(), static_cast<std::int64_t>(ledger.samples.size() - most_rows_));
+      hours.remove_rows(WallTime::max(), too_many);
     }
     while (ledger.hours.size() > most_rows_) {
       hours.remove_rollups(day_of(ledger.hours.begin()->first.first) + kDay);
