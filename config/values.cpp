@@ -130,8 +130,8 @@ std::string utc_text(WallTime time) {
   return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%SZ", &utc)};
 }
 
-std::size_t find_invalid_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
+std::size_t find_invalid_utf8(std::string_view text, std::size_t from) {
+  for (std::size_t at = from; at < text.size();) {
     const std::size_t length = sequence_length(text, at);
     if (length == 0) return at;
     at += length;

@@ -29,7 +29,8 @@ namespace fleetledger {
 /// about 80 bytes.
 [[nodiscard]] std::string quoted(std::string_view text);
 
-/// Where the first byte stands that is not UTF-8 (overlong forms and surrogates are not); npos where all is well.
-[[nodiscard]] std::size_t find_invalid_utf8(std::string_view text);
+/// Where the first byte stands that is not UTF-8 (overlong forms and surrogates are not), looked for from where a
+/// character begins on; npos where all is well.
+[[nodiscard]] std::size_t find_invalid_utf8(std::string_view text, std::size_t from = 0);
 
 }  // namespace fleetledger

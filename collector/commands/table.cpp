@@ -55,7 +55,7 @@ std::string printable(std::string_view text) {
       shown += text[i];
     }
   }
-  for (auto at = find_invalid_utf8(shown); at != std::string::npos; at = find_invalid_utf8(shown)) {
+  for (auto at = find_invalid_utf8(shown); at != std::string::npos; at = find_invalid_utf8(shown, at)) {
     shown[at] = '?';
   }
   return shown;

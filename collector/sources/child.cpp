@@ -121,20 +121,27 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[0].get(), STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1].get(), STDERR_FILENO);
-    posix_spawn_file_actions_addchdir_np(&actions, "/");
-    sigset_t signals;
-    sigfillset(&signals);
-    posix_spawnattr_setsigdefault(&attributes, &signals);
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&attributes, &signals);
-    // A session of its own, and so a process group of its own: all of it can be killed.
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    sigset_t all;
+    sigset_t none;
+    sigfillset(&all);
+    sigemptyset(&none);
     pid_t pid = 0;
-    const int failure =
-        posix_spawn(&pid, program_.c_str(), &actions, &attributes, arguments.data(), environment.data());
+    // Each can fail for want of memory; without one of them the child would not be as it has to be.
+    int failure = 0;
+    const auto then = [&failure](auto step) { failure = failure == 0 ? step() : failure; };
+    then([&] { return posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0); });
+    then([&] { return posix_spawn_file_actions_adddup2(&actions, ends[0].get(), STDOUT_FILENO); });
+    then([&] { return posix_spawn_file_actions_adddup2(&actions, ends[1].get(), STDERR_FILENO); });
+    then([&] { return posix_spawn_file_actions_addchdir_np(&actions, "/"); });
+    then([&] { return posix_spawnattr_setsigdefault(&attributes, &all); });
+    then([&] { return posix_spawnattr_setsigmask(&attributes, &none); });
+    // A session of its own, and so a process group of its own: all of it can be killed.
+    then([&] {
+      return posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    });
+    then([&] {
+      return posix_spawn(&pid, program_.c_str(), &actions, &attributes, arguments.data(), environment.data());
+    });
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (failure != 0) {
