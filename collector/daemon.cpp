@@ -283,7 +283,7 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
 std::vector<std::string> Daemon::unwatched() const {
   std::vector<std::string> folders;
   for (const auto& folder : collector_.fleet()->folders) {
-    if (!watcher_ || !watcher_->is_watching(folder)) {
+    if (!watcher_ || !watcher_->tells_all(folder)) {
       folders.push_back(folder.path);
     }
   }

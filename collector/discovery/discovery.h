@@ -68,8 +68,9 @@ enum class Depth {
 
 /// Folders, as Fleet::folders has them.
 struct FolderNews {
-  std::vector<std::string> changed;    ///< at any depth they are looked at, and listed again
-  std::vector<std::string> unwatched;  ///< of which nobody tells: at any depth they are looked at
+  std::vector<std::string> changed;  ///< at any depth they are looked at, and listed again
+  std::vector<std::string>
+      unwatched;  ///< of which not all is told (Watcher::tells_all): at any depth they are looked at
 };
 
 /// Finds the agents of this user and keeps what is known of them up to date. Reads each file again only when it

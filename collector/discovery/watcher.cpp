@@ -2,11 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <string_view>
 #include <utility>
 #include <uv.h>
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#else
+#include <sys/mount.h>
+#endif
 
 #include "collector/discovery/places.h"
 #include "collector/loop/handle.h"
@@ -18,6 +25,19 @@ namespace {
 /// To begin to watch a folder takes some microseconds where its disk answers at once.
 constexpr std::size_t kAtOnce = 64;
 constexpr std::array<std::string_view, 3> kFiles{"registry.json", "port-registry.json", "config.json"};
+
+/// Whether the folder is on a disk of this host; true where that cannot be told.
+bool is_local(const std::string& path) {
+  struct statfs status {};
+  if (::statfs(path.c_str(), &status) != 0) return true;
+#ifdef __linux__
+  constexpr std::array<std::uint32_t, 8> kRemote{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                                 V9FS_MAGIC,      FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    CEPH_SUPER_MAGIC};
+  return std::find(kRemote.begin(), kRemote.end(), static_cast<std::uint32_t>(status.f_type)) == kRemote.end();
+#else
+  return (status.f_flags & MNT_LOCAL) != 0;
+#endif
+}
 
 bool matters(const WatchedFolder& folder, std::string_view file) {
   switch (folder.holds) {
@@ -63,6 +83,10 @@ class Watcher::Impl {
     const auto known = watches_.find(folder);
     return known != watches_.end() && !known->second->lost;
   }
+  [[nodiscard]] bool tells_all(const WatchedFolder& folder) const {
+    const auto known = watches_.find(folder);
+    return known != watches_.end() && !known->second->lost && known->second->local;
+  }
   [[nodiscard]] std::size_t watching() const {
     return static_cast<std::size_t>(
         std::count_if(watches_.begin(), watches_.end(), [](const auto& watch) { return !watch.second->lost; }));
@@ -73,6 +97,7 @@ class Watcher::Impl {
   struct Watch {
     Impl* owner = nullptr;
     WatchedFolder folder;
+    bool local = true;
     bool lost = false;  ///< what is watched may not be the folder of this name any more
     UvHandle<uv_fs_event_t> handle;
   };
@@ -113,7 +138,10 @@ class Watcher::Impl {
           watched->owner->on_event(*watched, file == nullptr ? "" : file, status_now);
         },
         folder.path.c_str(), 0);
-    if (status == 0) return watch;
+    if (status == 0) {
+      watch->local = is_local(folder.path);
+      return watch;
+    }
     // A folder that is missing or closed to us says so where it is read. Anything else concerns watching as such.
     if (status != UV_ENOENT && status != UV_ENOTDIR && status != UV_EACCES && status != UV_ELOOP) {
       remark_ = std::string("watching folders: ") +
@@ -152,6 +180,7 @@ void Watcher::watch(const std::vector<WatchedFolder>& folders, const std::vector
   impl_->watch(folders, silent);
 }
 bool Watcher::is_watching(const WatchedFolder& folder) const { return impl_->is_watching(folder); }
+bool Watcher::tells_all(const WatchedFolder& folder) const { return impl_->tells_all(folder); }
 std::size_t Watcher::watching() const { return impl_->watching(); }
 const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }
 

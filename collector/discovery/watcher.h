@@ -36,6 +36,9 @@ class Watcher {
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
+  /// Whether all is told that changes there: it is watched, and it is on a disk of this host. Of the others the kernel
+  /// tells only what this host changes, if that.
+  [[nodiscard]] bool tells_all(const WatchedFolder& folder) const;
   /// How many folders are watched at the moment.
   [[nodiscard]] std::size_t watching() const;
   /// Why some are not watched, other than that they do not exist; nothing as long as all went well.

@@ -3,7 +3,12 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <functional>
+#include <linux/magic.h>
+#include <optional>
 #include <set>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 #include <utility>
 #include <uv.h>
 
@@ -11,6 +16,19 @@
 
 using namespace fleetledger;
 using namespace fleetledger::test;
+
+namespace {
+
+std::optional<std::uint32_t> disk_of_all;  ///< what every folder is said to be on
+
+}  // namespace
+
+// It stands before the C library's own.
+extern "C" int statfs(const char* path, struct statfs* status) noexcept {
+  const auto answer = static_cast<int>(syscall(SYS_statfs, path, status));
+  if (disk_of_all) status->f_type = *disk_of_all;
+  return answer;
+}
 
 namespace {
 
@@ -188,6 +206,20 @@ TEST_CASE("a folder in whose place another one was moved, with all that is above
   CHECK(test.changed.empty());
   write_file(path + "/a.json", "{}");
   test.wait_for(path);
+}
+
+TEST_CASE("a folder on another host's disk is watched, but not all that changes there is told") {
+  for (const auto& [disk, tells_all] :
+       {std::pair(EXT4_SUPER_MAGIC, true), {TMPFS_MAGIC, true}, {NFS_SUPER_MAGIC, false}, {FUSE_SUPER_MAGIC, false}}) {
+    WatcherTest test;
+    const WatchedFolder folder{test.make_folder("sessions"), kSessions};
+    CHECK_FALSE(test.watcher().tells_all(folder));
+    disk_of_all = disk;
+    test.watch({folder});
+    disk_of_all.reset();
+    CHECK(test.watcher().is_watching(folder));
+    CHECK(test.watcher().tells_all(folder) == tells_all);
+  }
 }
 
 TEST_CASE("a folder that is no longer handed in is no longer watched") {
