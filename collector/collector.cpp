@@ -151,7 +151,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void ask_heaps();
   [[nodiscard]] Micros period_of(const Agent& agent) const;
   [[nodiscard]] bool panes_may_have_changed(const Tick& tick) const;
-  void measure_in_next_turn(const std::shared_ptr<Tick>& tick);
+  void resolve_in_next_turn(const std::shared_ptr<Tick>& tick);
+  void resolve(const std::shared_ptr<Tick>& tick);
   void measure(const std::shared_ptr<Tick>& tick);
   void do_step(Tick& tick);
   void charge_everybody(Tick& tick);
@@ -354,7 +355,7 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
   if (panes_may_have_changed(*tick)) {
     list_panes(tick);
   } else {
-    measure_in_next_turn(tick);
+    resolve_in_next_turn(tick);
   }
 }
 
@@ -384,12 +385,55 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
       self->panes_listed.reset();
       log::warning_once("panes_failed", "tmux", listed.error().text);
     }
-    self->measure_in_next_turn(tick);
+    self->resolve_in_next_turn(tick);
   });
 }
 
 /// What has come is not in the same turn as what is made of it: each can be milliseconds where there are many agents.
-void Collector::State::measure_in_next_turn(const std::shared_ptr<Tick>& tick) {
+void Collector::State::resolve_in_next_turn(const std::shared_ptr<Tick>& tick) {
+  parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
+    if (!self->closed) {
+      self->resolve(tick);
+    }
+  });
+}
+
+/// In the pool, if anything has changed that the roots rest on: of thousands of sessions it takes milliseconds.
+void Collector::State::resolve(const std::shared_ptr<Tick>& tick) {
+  tick->step = Tick::Step::resolve;
+  const auto& table = **tick->table;
+  // The moment of the look, which can be long past where a host is short of CPU: so rows are as far apart as they say.
+  report.ts = parts.clock.wall() -
+              std::chrono::floor<std::chrono::milliseconds>(parts.clock.monotonic() - table.moment().taken);
+  report.processes = table.size();
+  const auto charge_next = [self = shared_from_this(), tick] {
+    if (!self->closed) {
+      tick->step = Tick::Step::charge;
+      self->measure(tick);
+    }
+  };
+  const bool other_panes = std::exchange(panes_are_new, false);
+  if (charged.fleet == fleet && !other_panes && resolver.still_holds(table)) {
+    return charge_next();
+  }
+  parts.runtime.in_pool(
+      // Until the tick is over nobody else resolves, and nobody changes the panes.
+      [self = shared_from_this(), tick, now = fleet, ts = report.ts] {
+        tick->resolved = self->resolver.resolve(*now, self->panes, **tick->table, ts);
+        tick->resolved->roots.collector = getpid();
+      },
+      charge_next);
+}
+
+/// Charge, append, publish: in as many turns of the loop as it takes.
+void Collector::State::measure(const std::shared_ptr<Tick>& tick) {
+  const auto begun = parts.clock.monotonic();
+  do {
+    do_step(*tick);
+    if (running != tick) {
+      return;  // it is published
+    }
+  } while (parts.clock.monotonic() - begun < kTurn);
   parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
     if (!self->closed) {
       self->measure(tick);
@@ -397,40 +441,12 @@ void Collector::State::measure_in_next_turn(const std::shared_ptr<Tick>& tick) {
   });
 }
 
-/// Resolve, charge, append, publish: in as many turns of the loop as it takes.
-void Collector::State::measure(const std::shared_ptr<Tick>& tick) {
-  const auto begun = parts.clock.monotonic();
-  if (tick->step == Tick::Step::none) {
-    tick->step = Tick::Step::resolve;
-  }
-  do {
-    do_step(*tick);
-    if (running != tick) {
-      return;  // it is published
-    }
-  } while (parts.clock.monotonic() - begun < kTurn);
-  measure_in_next_turn(tick);
-}
-
 void Collector::State::do_step(Tick& tick) {
   using Step = Tick::Step;
   switch (tick.step) {
     case Step::none:
+    case Step::resolve:
       return;
-    case Step::resolve: {
-      const auto& table = **tick.table;
-      // The moment of the look, which can be long past where a host is short of CPU: so rows are as far apart as they
-      // say.
-      report.ts = parts.clock.wall() -
-                  std::chrono::floor<std::chrono::milliseconds>(parts.clock.monotonic() - table.moment().taken);
-      report.processes = table.size();
-      if (charged.fleet != fleet || std::exchange(panes_are_new, false) || !resolver.still_holds(table)) {
-        tick.resolved = resolver.resolve(*fleet, panes, table, report.ts);
-        tick.resolved->roots.collector = getpid();
-      }
-      tick.step = Step::charge;
-      return;
-    }
     case Step::charge:
       charge_everybody(tick);
       tick.due = take_due();

@@ -312,6 +312,7 @@ TEST_CASE("a tick that comes while one is under way is skipped and counted") {
   CHECK(host.processes.calls == 1);
   host.processes.answer();
   host.loop.next_turn();
+  host.loop.run_job();  // whose processes they are
   CHECK(host.reports.size() == 1);
   CHECK_FALSE(host.collector.ticking());
 }
@@ -358,7 +359,7 @@ TEST_CASE("a new live session makes its agent active at once, with a look of its
   host.add_session(agent, "s1", 200);
   host.show({{.pid = kServer, .parent = 1}, {.pid = 200, .parent = kTmux, .own = 1s, .start = 3610s}});
   host.collector.reread_files(Depth::changed);
-  host.loop.next_turn();
+  host.loop.run_jobs();
   REQUIRE(host.reports.size() == 2);
   CHECK_FALSE(host.reports.back().due);
   CHECK(host.reports.back().agents.at(0).status.state == AgentState::sampling);
@@ -536,6 +537,9 @@ TEST_CASE("the server's row carries the heap that was answered less than a perio
       host.processes.answer();
     }
     host.loop.next_turn();
+    if (host.collector.ticking()) {
+      host.loop.run_job(host.loop.jobs.size() - 1);  // whose processes they are
+    }
     return host.reports.back().agents.at(0);
   };
   tick(false);
