@@ -133,9 +133,8 @@ class Discovery::Impl {
     to_look_at_ = to_list_;
     to_look_at_.insert(news.unwatched.begin(), news.unwatched.end());
     if (thorough) find_homes();
-    const bool entries_changed = read_registries() || thorough;
-    changed |= entries_changed;
-    changed |= entries_changed ? name_agents(thorough) : retry_missing();
+    const bool entries_changed = read_registries() || look_at_all_;
+    changed |= entries_changed ? name_agents(look_at_all_) : retry_missing();
     if (changed) choose_agents();
     changed |= read_configs();
     if (changed) decide_all();

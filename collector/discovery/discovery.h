@@ -62,7 +62,7 @@ struct DiscoveryOptions {
 /// How thoroughly to look.
 enum class Depth {
   told,     ///< the folders that are named as changed or as unwatched, and files that were young or could not be judged
-  changed,  ///< whatever is told: registries, configs, live sessions; every minute, for what no watch tells
+  changed,  ///< whatever is told: registries, where agents' paths lead, configs, live sessions; every minute
   folders,  ///< also each session folder again, file by file, and the homes' globs: at start, and every ten minutes
 };
 

@@ -432,6 +432,24 @@ TEST_CASE(
   CHECK(session_ids(discovery.refresh(Depth::changed, wall())->agents.at(2)).empty());
 }
 
+TEST_CASE("a link in an agent's path that leads elsewhere is followed with the next whole look") {
+  FakeHome home;
+  const std::string one = home.add("one");
+  const std::string two = home.add("two");
+  const std::string link = home.path() + "/current";
+  std::filesystem::create_directory_symlink(one, link);
+  DiscoveryOptions options = home.options();
+  options.config.agents = {link};
+  Discovery discovery(options);
+  const auto path = [&](Depth depth) { return discovery.refresh(depth, wall())->agents.at(0).identity.path; };
+  CHECK(path(Depth::folders) == one);
+  std::filesystem::remove(link);
+  std::filesystem::create_directory_symlink(two, link);
+  CHECK(path(Depth::told) == one);
+  CHECK(path(Depth::changed) == two);
+  CHECK(path(Depth::told) == two);
+}
+
 TEST_CASE("a young file is read again at the next look, though nothing is told") {
   FakeHome home;
   const std::string path = home.add("echo");
