@@ -391,6 +391,7 @@ void Collector::State::list_panes(const std::shared_ptr<Tick>& tick) {
 
 /// What has come is not in the same turn as what is made of it: each can be milliseconds where there are many agents.
 void Collector::State::resolve_in_next_turn(const std::shared_ptr<Tick>& tick) {
+  tick->step = Tick::Step::resolve;  // what files say from now on is for the next look, with its panes
   parts.runtime.after(Micros{0}, [self = shared_from_this(), tick] {
     if (!self->closed) {
       self->resolve(tick);
@@ -400,7 +401,6 @@ void Collector::State::resolve_in_next_turn(const std::shared_ptr<Tick>& tick) {
 
 /// In the pool, if anything has changed that the roots rest on: of thousands of sessions it takes milliseconds.
 void Collector::State::resolve(const std::shared_ptr<Tick>& tick) {
-  tick->step = Tick::Step::resolve;
   const auto& table = **tick->table;
   // The moment of the look, which can be long past where a host is short of CPU: so rows are as far apart as they say.
   report.ts = parts.clock.wall() -

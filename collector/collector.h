@@ -36,6 +36,7 @@ struct CollectorParts {
   /// Read in the pool; nullptr: what processes say of themselves is not asked.
   std::shared_ptr<EnvironmentSource> environments = nullptr;
   /// Reads the agents' files on another thread and hands over what they say; one call at a time.
+  /// Depth::told is for those who know what changed: where nothing is watched, look deeper.
   std::function<void(Depth, std::function<void(std::shared_ptr<const Fleet>)>)> read_fleet;
   StoreLane* ledgers = nullptr;  ///< nullptr: nothing is written
   const Clock& clock;

@@ -147,7 +147,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
               .ask_heap = ask_heap,
               .events = EventSources{store, read_sentinel_log,
                                      [this](const std::string& folder) {
-                                       return watcher_ && watcher_->is_watching({folder, WatchedFolder::Holds::logs});
+                                       return watcher_ && watcher_->tells_all({folder, WatchedFolder::Holds::logs});
                                      }},
               .begun =
                   [this] {

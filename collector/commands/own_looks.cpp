@@ -1,5 +1,6 @@
 #include "collector/commands/own_looks.h"
 
+#include <algorithm>
 #include <unistd.h>
 #include <utility>
 #include <uv.h>
@@ -36,7 +37,9 @@ class OwnLooks::Impl {
   void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then) {
     const auto fleet = std::make_shared<std::shared_ptr<const Fleet>>();
     runtime_.runtime().in_pool(
-        [fleet, discovery = discovery_, depth, wall = clock_.wall()] { *fleet = discovery->refresh(depth, wall); },
+        [fleet, discovery = discovery_, depth, wall = clock_.wall()] {
+          *fleet = discovery->refresh(std::max(depth, Depth::changed), wall);  // nothing is watched here
+        },
         [this, fleet, then = std::move(then), alive = std::weak_ptr(alive_)] {
           if (!alive.expired()) {
             *hints_ = tmux_hints(**fleet);

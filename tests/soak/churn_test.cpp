@@ -233,14 +233,16 @@ TEST_CASE("however many agents, sessions and processes come and go, what is kept
     StoreLane lane(*store, loop.runtime(), clock, [](const LedgerKey& ledger, const StoreLane::Health& health) {
       log::warning_once("ledger_failed", ledger.agent.id, health.error ? health.error->text : "");
     });
-    Collector collector({.processes = processes,
-                         .panes = panes,
-                         .environments = environments,
-                         .read_fleet = [&](Depth depth, auto then) { then(discovery.refresh(depth, clock.wall_now)); },
-                         .ledgers = &lane,
-                         .clock = clock,
-                         .runtime = loop.runtime()},
-                        {.metrics_sessions = 20});
+    Collector collector(
+        {.processes = processes,
+         .panes = panes,
+         .environments = environments,
+         .read_fleet = [&](Depth depth,
+                           auto then) { then(discovery.refresh(std::max(depth, Depth::changed), clock.wall_now)); },
+         .ledgers = &lane,
+         .clock = clock,
+         .runtime = loop.runtime()},
+        {.metrics_sessions = 20});
 
     std::printf("%s\n%8s %8s %8s %8s %9s %8s %8s\n", backend.c_str(), "tick", "RSS MiB", "heap MiB", "handles",
                 "processes", "tracked", "ledgers");
