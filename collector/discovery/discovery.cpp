@@ -407,8 +407,8 @@ class Discovery::Impl {
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
-      agents[at]->config_is_read = changed[at].has_value();
-      if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      const bool was_read = std::exchange(agents[at]->config_is_read, changed[at].has_value());
+      if (!changed[at] || (!*changed[at] && was_read && !has_returned(*agents[at], paths[at]))) continue;
       agents[at]->said.instar = files[at]->instar;
       agents[at]->said.config = files[at]->config.good;
       agents[at]->said.problem = files[at]->config.problem;
@@ -529,8 +529,8 @@ class Discovery::Impl {
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
-      agents[at]->sessions_are_read = changed[at].has_value();
-      if (!changed[at] || (!*changed[at] && !has_returned(*agents[at], paths[at]))) continue;
+      const bool was_read = std::exchange(agents[at]->sessions_are_read, changed[at].has_value());
+      if (!changed[at] || (!*changed[at] && was_read && !has_returned(*agents[at], paths[at]))) continue;
       agents[at]->said.sessions_folder = files[at].first->sessions.inode();
       agents[at]->said.sessions = files[at].first->sessions.live();
       agents[at]->said.remarks = files[at].first->sessions.remarks();
@@ -561,7 +561,9 @@ class Discovery::Impl {
     for (const Known* agent : included) {
       fleet->agents.push_back(describe(*agent));
       fleet->access.push_back(access_of(*agent));
-      auto& theirs = fleet->agents.back().silent_since ? silent : folders;
+      // To begin a watch takes the disk: not where it has not answered just now, be it that no reader was left to ask.
+      const bool answers = agent->config_is_read && (!agent->metered() || agent->sessions_are_read);
+      auto& theirs = fleet->agents.back().silent_since || !answers ? silent : folders;
       theirs.insert({settings_path(agent->identity.path), WatchedFolder::Holds::settings, agent->said.instar});
       if (agent->metered()) {
         theirs.insert(
