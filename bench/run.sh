@@ -114,7 +114,7 @@ start_sampling() {
 readonly VIEWS=(
   "ps|ps|tree|ps"
   "procfs|procfs|tree|procfs"
-  "aged-ps|ps|tree|none"
+  "aged-ps|ps|tree|sums"
   "ps-alone|ps|process|none"
   "procfs-alone|procfs|process|none"
 )

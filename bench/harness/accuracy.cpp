@@ -150,7 +150,7 @@ std::vector<std::string> missed_bars(const Accuracy& accuracy) {
   if (accuracy.uneven > 0) {
     missed.push_back(fmt::format("{} ticks whose sources do not sum up to the aggregate", accuracy.uneven));
   }
-  if (accuracy.bars != Bars::none && accuracy.highest_excess > kResolution) {
+  if (accuracy.bars != Bars::sums && accuracy.highest_excess > kResolution) {
     missed.push_back(fmt::format("a row is {:.3f} s above what all cores can do", accuracy.highest_excess));
   }
   return missed;

@@ -25,7 +25,8 @@ inline constexpr std::chrono::seconds kTickErrorPeriod{2};  ///< the bar on sing
 enum class Bars {
   ps,      ///< those above
   procfs,  ///< flat and deep at least 99 % of the truth, long 95 to 100.5 %, nothing more than a clock tick above it
-  none,    ///< processes without their children: nothing but that sums are right
+  none,    ///< processes without their children: nothing but that sums are right, and no row above what cores can do
+  sums,    ///< where ps knows whole seconds: nothing but that sums are right
 };
 inline constexpr double kClockTick = 0.01;  ///< seconds, the resolution of /proc
 

@@ -23,7 +23,8 @@ std::string accuracy_table(const Accuracy& accuracy) {
     const auto worst = load.worst_window ? fmt::format("{:+.3f}", load.worst_window->error()) : "-";
     text += fmt::format("{:<12}{:>9.3f} {:>9.3f} {:>7.1f} {:>+7.3f} {:>13} {:>17.3f}  {}\n", load.load,
                         load.whole.truth, load.whole.measured, percent_of_truth(load.whole), load.whole.error(), worst,
-                        load.tick_error.median, load.judged && accuracy.bars != Bars::none ? "yes" : "none");
+                        load.tick_error.median,
+                        load.judged && (accuracy.bars == Bars::ps || accuracy.bars == Bars::procfs) ? "yes" : "none");
   }
   const auto& all = accuracy.everything;
   text += fmt::format("{:<12}{:>9.3f} {:>9.3f} {:>7.1f} {:>+7.3f}\n\n", "everything", all.truth, all.measured,

@@ -67,7 +67,8 @@ Run accuracy_verb(CLI::App& verb) {
   const auto options = std::make_shared<Options>();
   verb.add_option("--fleet", options->root, "The fleet's folder")->required();
   verb.add_option("--ticks", options->ticks, "What `fleetledger sample --json` printed")->required();
-  const std::map<std::string, Bars> kinds{{"ps", Bars::ps}, {"procfs", Bars::procfs}, {"none", Bars::none}};
+  const std::map<std::string, Bars> kinds{
+      {"ps", Bars::ps}, {"procfs", Bars::procfs}, {"none", Bars::none}, {"sums", Bars::sums}};
   verb.add_option("--bars", options->bars, "What is asked of the figures")->transform(CLI::CheckedTransformer(kinds));
   return [options, json = add_json(verb)] {
     const auto ticks = read_ticks(options->ticks);

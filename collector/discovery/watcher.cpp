@@ -84,8 +84,7 @@ class Watcher::Impl {
     return known != watches_.end() && !known->second->lost;
   }
   [[nodiscard]] bool tells_all(const WatchedFolder& folder) const {
-    const auto known = watches_.find(folder);
-    return known != watches_.end() && !known->second->lost && known->second->local;
+    return is_watching(folder) && watches_.at(folder)->local;
   }
   [[nodiscard]] std::size_t watching() const {
     return static_cast<std::size_t>(

@@ -30,9 +30,9 @@ class Watcher {
   Watcher& operator=(const Watcher&) = delete;
 
   /// Watches these folders and no others from now on. Where many are new, the first of them at once and the rest in the
-  /// loop's next turns. Call it again now and then with the same ones: folders that were
-  /// not there, were replaced, or could not be watched are tried again. To begin to watch one takes the disk: of
-  /// `silent` ones, whose disk does not answer, those are watched on that are watched, and no other is touched.
+  /// loop's next turns. Call it again now and then with the same ones: folders that were not there, were replaced, or
+  /// could not be watched are tried again. To begin to watch one takes the disk: of `silent` ones, whose disk does not
+  /// answer, those are watched on that are watched, and no other is touched.
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
