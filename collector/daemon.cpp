@@ -31,7 +31,7 @@
 namespace fleetledger {
 namespace {
 
-/// All files are stat'ed at least this often, whatever the watches say.
+/// All files are stat'ed this often, whatever the watches say.
 constexpr Micros kFileCheck = std::chrono::seconds{60};
 /// A burst of changes is read once, and a steady stream of them once a second.
 constexpr Micros kSettle = std::chrono::milliseconds{50};
@@ -110,6 +110,7 @@ class Daemon {
   MonotonicTime files_checked_{};
   MonotonicTime reread_{};                    ///< because of a change
   std::vector<std::string> changed_folders_;  ///< told by the watcher, not read yet
+  bool tick_begun_ = false;                   ///< since folders that are not watched were looked at
   std::uint64_t ticks_ = 0;
   bool stopping_ = false;
   bool draining_ = false;
@@ -135,32 +136,33 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                   "ledger_too_large", ledger.agent.id,
                   cut_to ? "storage.max_size is reached: what was older than " + hour_text(*cut_to) + " went" : "");
             }),
-      collector_(
-          {
-              .processes = *sources_.processes,
-              .panes = *sources_.panes,
-              .environments = make_environment_source(geteuid()),
-              .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
-              .ledgers = options_.record ? &lane_ : nullptr,
-              .clock = clock_,
-              .runtime = runtime_.runtime(),
-              .ask_heap = ask_heap,
-              .events = EventSources{store, read_sentinel_log,
-                                     [this](const std::string& folder) {
-                                       return watcher_ && watcher_->tells_all({folder, WatchedFolder::Holds::logs});
-                                     }},
-              .begun =
-                  [this] {
-                    if (service_) {
-                      service_->tick_begins();
-                    }
-                  },
-              .published = [this](const TickReport& report) { on_published(report); },
-          },
-          {.scope = options_.config.sampling.scope,
-           .interval = options_.interval,
-           .heap = options_.config.sampling.heap,
-           .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}),
+      collector_({
+                     .processes = *sources_.processes,
+                     .panes = *sources_.panes,
+                     .environments = make_environment_source(geteuid()),
+                     .read_fleet = [this](auto depth, auto then) { read_fleet(depth, std::move(then)); },
+                     .ledgers = options_.record ? &lane_ : nullptr,
+                     .clock = clock_,
+                     .runtime = runtime_.runtime(),
+                     .ask_heap = ask_heap,
+                     .events = EventSources{store, read_sentinel_log,
+                                            [this](const std::string& folder) {
+                                              return watcher_ &&
+                                                     watcher_->tells_all(folder, WatchedFolder::Holds::logs);
+                                            }},
+                     .begun =
+                         [this] {
+                           tick_begun_ = true;
+                           if (service_) {
+                             service_->tick_begins();
+                           }
+                         },
+                     .published = [this](const TickReport& report) { on_published(report); },
+                 },
+                 {.scope = options_.config.sampling.scope,
+                  .interval = options_.interval,
+                  .heap = options_.config.sampling.heap,
+                  .metrics_sessions = static_cast<std::size_t>(options_.config.http.metrics_sessions)}),
       started_config_(options_.config) {}
 
 MetricsView Daemon::metrics() const {
@@ -249,6 +251,9 @@ UvHandle<uv_signal_t> Daemon::watch_signal(int number) {
 }
 
 void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then) {
+  if (clock_.monotonic() - files_checked_ >= kFileCheck) {
+    depth = std::max(depth, Depth::changed);  // ticks may leave the timer no time for it
+  }
   if (depth != Depth::told) {
     files_checked_ = clock_.monotonic();
   }
@@ -258,8 +263,12 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
     FolderNews news;
     std::shared_ptr<const Fleet> fleet;
   };
-  const auto reading = std::make_shared<Reading>(Reading{
-      discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), unwatched()}, {}});
+  const auto reading = std::make_shared<Reading>(
+      Reading{discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), {}}, {}});
+  // Once a tick, however often others tell of changes.
+  if (std::exchange(tick_begun_, false)) {
+    reading->news.unwatched = unwatched();
+  }
   runtime_.runtime().in_pool(
       [reading, depth, places = options_.places, wall = clock_.wall()] {
         if (reading->config) {
@@ -283,7 +292,7 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
 std::vector<std::string> Daemon::unwatched() const {
   std::vector<std::string> folders;
   for (const auto& folder : collector_.fleet()->folders) {
-    if (!watcher_ || !watcher_->tells_all(folder)) {
+    if (folder.holds != WatchedFolder::Holds::logs && (!watcher_ || !watcher_->tells_all(folder))) {
       folders.push_back(folder.path);
     }
   }

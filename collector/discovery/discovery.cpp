@@ -31,15 +31,17 @@ constexpr std::size_t kLongestConfig = std::size_t{1} << 20U;
 
 /// What an agent's folder is read into. A reader's own, while the folder hangs.
 struct AgentFiles {
-  std::uint64_t instar = 0;  ///< inode of the folder with the config
+  FolderIdentity instar;  ///< the folder with the config
+  FolderIdentity logs;
   KeptFile<AgentConfig> config;
   SessionFolder sessions;
 };
 
 /// What they last said, for as long as they belong to a reader.
 struct AgentView {
-  std::uint64_t instar = 0;           ///< inodes of the folders that say it
-  std::uint64_t sessions_folder = 0;  ///< likewise
+  FolderIdentity instar;              ///< the folders that say it
+  FolderIdentity logs;                ///< likewise
+  FolderIdentity sessions_folder;     ///< likewise
   std::optional<AgentConfig> config;  ///< the last good one
   std::string problem;                ///< with the config
   std::vector<Session> sessions;      ///< the live ones
@@ -66,7 +68,8 @@ struct Known {
 struct Home {
   std::string path;
   std::shared_ptr<HomeRegistry> registry;  ///< a reader's own, while the home hangs
-  std::uint64_t inode = 0;                 ///< likewise said, as what follows
+  bool is_read = false;                    ///< its disk has answered
+  FolderIdentity instar;                   ///< said by it, as what follows
   std::vector<RegistryEntry> entries;
   std::vector<std::string> remarks;
 };
@@ -80,6 +83,7 @@ struct Named {
 
 std::string settings_path(const std::string& place) { return place + "/.instar"; }
 std::string sessions_path(const std::string& agent) { return agent + "/.instar/state/sessions"; }
+std::string logs_path(const std::string& agent) { return agent + '/' + std::string(kLogsFolder); }
 
 /// Of several live files that name one tmux session, all but the one in charge are ghosts.
 std::vector<Session> without_ghosts(const std::vector<Session>& sessions, std::vector<std::string>& remarks) {
@@ -230,7 +234,11 @@ class Discovery::Impl {
         homes.push_back(std::move(*known));
       } else if (!by_glob.at(path) ||
                  ask({*home}, [path = *home](std::size_t) { return has_instar(path); })[0] == true) {
-        homes.push_back({*home, std::make_shared<HomeRegistry>(*home), 0, {}, {}});
+        homes.push_back({.path = *home,
+                         .registry = std::make_shared<HomeRegistry>(*home),
+                         .instar = {},
+                         .entries = {},
+                         .remarks = {}});
       }
     }
     homes_ = std::move(homes);
@@ -277,7 +285,10 @@ class Discovery::Impl {
     std::vector<Home*> homes;
     for (Home& home : homes_) {
       if (is_silent(home.path)) continue;
-      if (!is_told(settings_path(home.path)) && !returned_.contains(home.path) && !home.registry->unsettled()) continue;
+      if (home.is_read && !is_told(settings_path(home.path)) && !returned_.contains(home.path) &&
+          !home.registry->unsettled()) {
+        continue;
+      }
       places.push_back(home.path);
       homes.push_back(&home);
       registries.push_back(home.registry);
@@ -287,8 +298,9 @@ class Discovery::Impl {
     });
     bool any = false;
     for (std::size_t at = 0; at < homes.size(); ++at) {
-      if (!changed[at] || (!*changed[at] && !returned_.contains(places[at]))) continue;
-      homes[at]->inode = homes[at]->registry->inode();
+      const bool was_read = std::exchange(homes[at]->is_read, changed[at].has_value());
+      if (!changed[at] || (!*changed[at] && was_read && !returned_.contains(places[at]))) continue;
+      homes[at]->instar = homes[at]->registry->which();
       homes[at]->entries = homes[at]->registry->entries();
       homes[at]->remarks = homes[at]->registry->remarks();
       any = true;
@@ -389,9 +401,8 @@ class Discovery::Impl {
     std::vector<std::shared_ptr<AgentFiles>> files;
     for (auto& [path, agent] : agents_) {
       if (silent_since(agent, path)) continue;
-      // Logs are not read here. But to begin to watch them takes the disk, which is to have answered just before.
-      if (agent.config_is_read && !is_told(settings_path(path)) && !is_told(logs_folder(agent.identity)) &&
-          !has_returned(agent, path) && !agent.files->config.mark.again) {
+      if (agent.config_is_read && !is_told(settings_path(path)) && !has_returned(agent, path) &&
+          !agent.files->config.mark.again) {
         continue;
       }
       paths.push_back(path);
@@ -401,15 +412,18 @@ class Discovery::Impl {
     const FileLimits limits{.size = kLongestConfig, .user = options_.user};
     const auto changed = ask(paths, [paths, files, limits, now = now_](std::size_t at) {
       const auto instar = open_instar(paths[at]);
-      const auto before = std::exchange(files[at]->instar, inode_of(instar));
-      const bool other = files[at]->instar != before;
-      return files[at]->config.refresh(instar, "config.json", limits, now, parse_agent_config) || other;
+      AgentFiles& mine = *files[at];
+      const auto before = std::exchange(mine.instar, identify(instar));
+      const auto logs_before = std::exchange(mine.logs, identify(Folder::open(logs_path(paths[at]))));
+      const bool others = mine.instar != before || mine.logs != logs_before;
+      return mine.config.refresh(instar, "config.json", limits, now, parse_agent_config) || others;
     });
     bool any = false;
     for (std::size_t at = 0; at < paths.size(); ++at) {
       const bool was_read = std::exchange(agents[at]->config_is_read, changed[at].has_value());
       if (!changed[at] || (!*changed[at] && was_read && !has_returned(*agents[at], paths[at]))) continue;
       agents[at]->said.instar = files[at]->instar;
+      agents[at]->said.logs = files[at]->logs;
       agents[at]->said.config = files[at]->config.good;
       agents[at]->said.problem = files[at]->config.problem;
       any = true;
@@ -508,7 +522,7 @@ class Discovery::Impl {
       if (silent_since(agent, path)) continue;
       if (!agent.metered()) {
         agent.files->sessions = {};
-        agent.said.sessions_folder = 0;
+        agent.said.sessions_folder = {};
         agent.said.sessions.clear();
         agent.said.remarks.clear();
         agent.sessions_are_read = false;
@@ -531,7 +545,7 @@ class Discovery::Impl {
     for (std::size_t at = 0; at < paths.size(); ++at) {
       const bool was_read = std::exchange(agents[at]->sessions_are_read, changed[at].has_value());
       if (!changed[at] || (!*changed[at] && was_read && !has_returned(*agents[at], paths[at]))) continue;
-      agents[at]->said.sessions_folder = files[at].first->sessions.inode();
+      agents[at]->said.sessions_folder = files[at].first->sessions.which();
       agents[at]->said.sessions = files[at].first->sessions.live();
       agents[at]->said.remarks = files[at].first->sessions.remarks();
       any = true;
@@ -544,8 +558,8 @@ class Discovery::Impl {
     std::set<WatchedFolder> folders;
     std::set<WatchedFolder> silent;
     for (const Home& home : homes_) {
-      (is_silent(home.path) ? silent : folders)
-          .insert({settings_path(home.path), WatchedFolder::Holds::settings, home.inode});
+      (is_silent(home.path) || !home.is_read ? silent : folders)
+          .insert({settings_path(home.path), WatchedFolder::Holds::settings, home.instar});
       append(fleet->remarks, home.remarks);
       if (is_silent(home.path)) {
         fleet->remarks.push_back("home " + quoted(home.path) + ": " + silence(home.path) +
@@ -569,7 +583,9 @@ class Discovery::Impl {
         theirs.insert(
             {sessions_path(agent->identity.path), WatchedFolder::Holds::sessions, agent->said.sessions_folder});
       }
-      if (agent->decision.gate.ledger) theirs.insert({logs_folder(agent->identity), WatchedFolder::Holds::logs});
+      if (agent->decision.gate.ledger) {
+        theirs.insert({logs_path(agent->identity.path), WatchedFolder::Holds::logs, agent->said.logs});
+      }
     }
     fleet->folders.assign(folders.begin(), folders.end());
     fleet->silent.assign(silent.begin(), silent.end());
@@ -647,7 +663,7 @@ class Discovery::Impl {
   std::shared_ptr<const Fleet> fleet_;
 };
 
-std::string logs_folder(const AgentIdentity& agent) { return agent.path + '/' + std::string(kLogsFolder); }
+std::string logs_folder(const AgentIdentity& agent) { return logs_path(agent.path); }
 
 Discovery::Discovery(DiscoveryOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Discovery::~Discovery() = default;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/discovery/watched_folder.h"
 #include "config/config.h"
 #include "config/secret.h"
 #include "core/agent.h"
@@ -21,22 +22,6 @@ struct AgentAccess {
   std::string project_name;  ///< what it calls itself; foreign text, may be empty
 
   friend bool operator==(const AgentAccess&, const AgentAccess&) = default;
-};
-
-/// A folder whose changes matter. It may not exist yet.
-struct WatchedFolder {
-  enum class Holds {
-    settings,  ///< a registry or a config
-    sessions,  ///< session files
-    logs,      ///< a log of sentinels: told apart from the others, since discovery does not read it
-  };
-  std::string path;
-  Holds holds = Holds::settings;
-  /// Which folder of that name, as far as it was looked at: one that another has taken the place of is not this one. 0
-  /// where it is not known, and for logs.
-  std::uint64_t inode = 0;
-
-  friend auto operator<=>(const WatchedFolder&, const WatchedFolder&) = default;
 };
 
 /// All agents of our user, as their files say. Immutable once published.
@@ -68,9 +53,8 @@ enum class Depth {
 
 /// Folders, as Fleet::folders has them.
 struct FolderNews {
-  std::vector<std::string> changed;  ///< at any depth they are looked at, and listed again
-  std::vector<std::string>
-      unwatched;  ///< of which not all is told (Watcher::tells_all): at any depth they are looked at
+  std::vector<std::string> changed;    ///< at any depth they are looked at, and listed again
+  std::vector<std::string> unwatched;  ///< likewise looked at: not all is told of them (Watcher::tells_all)
 };
 
 /// Finds the agents of this user and keeps what is known of them up to date. Reads each file again only when it

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,18 +22,18 @@ class HomeRegistry {
   /// Whether anything below is different from before. A registry that cannot be read leaves what was known.
   bool refresh(Uid user, WallTime now);
 
-  /// Of the folder that it is in; 0 if that cannot be opened.
-  [[nodiscard]] std::uint64_t inode() const { return inode_; }
+  /// Which folder it is in.
+  [[nodiscard]] const FolderIdentity& which() const { return which_; }
 
   /// A file was young or could not be judged: what it says now is known at the next refresh.
-  [[nodiscard]] bool unsettled() const { return current_.mark.again || legacy_.mark.again; }
+  [[nodiscard]] bool unsettled() const { return current_.mark.again || (current_.missing && legacy_.mark.again); }
 
   [[nodiscard]] const std::vector<RegistryEntry>& entries() const;
   [[nodiscard]] std::vector<std::string> remarks() const;
 
  private:
   std::string home_;
-  std::uint64_t inode_ = 0;
+  FolderIdentity which_;
   KeptFile<Registry> current_;
   KeptFile<Registry> legacy_;
 };

@@ -1,6 +1,7 @@
 #include "collector/discovery/safe_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <dirent.h>
@@ -11,8 +12,12 @@
 #include <unistd.h>
 #include <utility>
 #ifdef __linux__
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#else
+#include <sys/mount.h>
 #endif
 
 namespace fleetledger {
@@ -65,6 +70,19 @@ FileIdentity identity_of(const struct stat& status) {
 #endif
   return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
           static_cast<std::int64_t>(status.st_size), nanoseconds(modified), nanoseconds(changed)};
+}
+
+/// Whether a folder is on a disk of this host; false where that cannot be told.
+bool is_local(int folder) {
+  struct statfs status {};
+  if (::fstatfs(folder, &status) != 0) return false;
+#ifdef __linux__
+  constexpr std::array<std::uint32_t, 8> kRemote{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                                 V9FS_MAGIC,      FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    CEPH_SUPER_MAGIC};
+  return std::find(kRemote.begin(), kRemote.end(), static_cast<std::uint32_t>(status.f_type)) == kRemote.end();
+#else
+  return (status.f_flags & MNT_LOCAL) != 0;
+#endif
 }
 
 /// What is wrong with a file before a byte of it is read; empty if nothing.
@@ -132,6 +150,12 @@ Folder& Folder::operator=(Folder&& other) noexcept {
     descriptor_ = std::exchange(other.descriptor_, -1);
   }
   return *this;
+}
+
+FolderIdentity Folder::which() const {
+  const auto identity = stat();
+  if (!identity) return {};
+  return {identity->device, identity->inode, is_local(descriptor_)};
 }
 
 Result<FileIdentity> Folder::stat() const {
@@ -238,10 +262,8 @@ Result<std::optional<Folder>> open_instar(const std::string& path) {
   return (*folder)->below(".instar");
 }
 
-std::uint64_t inode_of(const Result<std::optional<Folder>>& folder) {
-  if (!folder || !*folder) return 0;
-  const auto identity = (*folder)->stat();
-  return identity ? identity->inode : 0;
+FolderIdentity identify(const Result<std::optional<Folder>>& folder) {
+  return folder && *folder ? (*folder)->which() : FolderIdentity{};
 }
 
 FileLook look_at_file(const Folder& folder, const std::string& name, const FileLimits& limits, WallTime now,

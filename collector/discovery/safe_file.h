@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/discovery/watched_folder.h"
 #include "core/process.h"
 #include "core/result.h"
 #include "core/units.h"
@@ -80,7 +81,8 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
-  /// The folder's own identity.
+  [[nodiscard]] FolderIdentity which() const;
+  /// The folder's own identity, as that of a file: it differs whenever an entry came or went.
   [[nodiscard]] Result<FileIdentity> stat() const;
   /// Identity of whatever has this name (a link is not followed); nothing if there is nothing.
   [[nodiscard]] Result<std::optional<FileIdentity>> stat(const std::string& name) const;
@@ -106,8 +108,8 @@ class Folder {
 /// The folder `.instar` of a home or an agent, `path` being as for Folder::open; nothing if there is none.
 [[nodiscard]] Result<std::optional<Folder>> open_instar(const std::string& path);
 
-/// Of a folder that was opened so; 0 where there is none.
-[[nodiscard]] std::uint64_t inode_of(const Result<std::optional<Folder>>& folder);
+/// Of a folder that was opened so.
+[[nodiscard]] FolderIdentity identify(const Result<std::optional<Folder>>& folder);
 
 /// What is remembered of a file between two looks at it.
 struct FileMark {

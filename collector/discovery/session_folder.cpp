@@ -43,8 +43,8 @@ Result<std::optional<Folder>> pass_on(const Result<std::optional<Folder>>& witho
 
 bool SessionFolder::refresh(const Result<std::optional<Folder>>& instar, bool list, Uid user, WallTime now) {
   const auto sessions = instar && *instar ? (*instar)->below("state/sessions") : pass_on(instar);
-  const auto inode_before = std::exchange(inode_, inode_of(sessions));
-  changed_ = inode_ != inode_before;
+  const auto before = std::exchange(which_, identify(sessions));
+  changed_ = which_ != before;
   if (!sessions) {
     set_problem(sessions.error().text);
     return changed_;

@@ -24,8 +24,8 @@ class SessionFolder {
   /// Whether anything below is different from before.
   bool refresh(const Result<std::optional<Folder>>& instar, bool list, Uid user, WallTime now);
 
-  /// 0 if there is no such folder, or none that can be looked at.
-  [[nodiscard]] std::uint64_t inode() const { return inode_; }
+  /// Which folder they are in.
+  [[nodiscard]] const FolderIdentity& which() const { return which_; }
 
   /// A file was young or could not be judged: what it says now is known at the next refresh.
   [[nodiscard]] bool unsettled() const;
@@ -50,7 +50,7 @@ class SessionFolder {
 
   std::map<std::string, Tracked> tracked_;  ///< by file name
   std::vector<std::uint64_t> ended_;        ///< fingerprints of name and identity, sorted
-  std::uint64_t inode_ = 0;
+  FolderIdentity which_;
   FileMark mark_;         ///< of the folder, when it was listed
   std::string problem_;   ///< with the folder
   bool changed_ = false;  ///< during this refresh

@@ -2,18 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <deque>
 #include <map>
 #include <string_view>
 #include <utility>
 #include <uv.h>
-#ifdef __linux__
-#include <linux/magic.h>
-#include <sys/vfs.h>
-#else
-#include <sys/mount.h>
-#endif
 
 #include "collector/discovery/places.h"
 #include "collector/loop/handle.h"
@@ -25,19 +18,6 @@ namespace {
 /// To begin to watch a folder takes some microseconds where its disk answers at once.
 constexpr std::size_t kAtOnce = 64;
 constexpr std::array<std::string_view, 3> kFiles{"registry.json", "port-registry.json", "config.json"};
-
-/// Whether the folder is on a disk of this host; true where that cannot be told.
-bool is_local(const std::string& path) {
-  struct statfs status {};
-  if (::statfs(path.c_str(), &status) != 0) return true;
-#ifdef __linux__
-  constexpr std::array<std::uint32_t, 8> kRemote{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
-                                                 V9FS_MAGIC,      FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    CEPH_SUPER_MAGIC};
-  return std::find(kRemote.begin(), kRemote.end(), static_cast<std::uint32_t>(status.f_type)) == kRemote.end();
-#else
-  return (status.f_flags & MNT_LOCAL) != 0;
-#endif
-}
 
 bool matters(const WatchedFolder& folder, std::string_view file) {
   switch (folder.holds) {
@@ -67,11 +47,11 @@ class Watcher::Impl {
       if (is_watching(folder)) kept.insert(watches_.extract(folder));
     }
     to_begin_.clear();
-    remark_.reset();
+    trouble_.reset();
     for (const WatchedFolder& folder : folders) {
       if (const auto known = watches_.find(folder); known != watches_.end() && !known->second->lost) {
         kept.insert(watches_.extract(known));
-      } else {
+      } else if (folder.which.exists()) {
         to_begin_.push_back(folder);
       }
     }
@@ -83,8 +63,11 @@ class Watcher::Impl {
     const auto known = watches_.find(folder);
     return known != watches_.end() && !known->second->lost;
   }
-  [[nodiscard]] bool tells_all(const WatchedFolder& folder) const {
-    return is_watching(folder) && watches_.at(folder)->local;
+  [[nodiscard]] bool tells_all(const WatchedFolder& folder) const { return folder.which.local && is_watching(folder); }
+  [[nodiscard]] bool tells_all(const std::string& path, WatchedFolder::Holds holds) const {
+    const auto known = watches_.lower_bound({path, holds});
+    return known != watches_.end() && known->first.path == path && known->first.holds == holds &&
+           tells_all(known->first);
   }
   [[nodiscard]] std::size_t watching() const {
     return static_cast<std::size_t>(
@@ -96,7 +79,6 @@ class Watcher::Impl {
   struct Watch {
     Impl* owner = nullptr;
     WatchedFolder folder;
-    bool local = true;
     bool lost = false;  ///< what is watched may not be the folder of this name any more
     UvHandle<uv_fs_event_t> handle;
   };
@@ -104,17 +86,18 @@ class Watcher::Impl {
   /// As many as one turn of the loop should hold; the rest in the next ones.
   void begin_some() {
     std::vector<WatchedFolder> begun;
-    for (std::size_t tried = 0; tried < kAtOnce && !to_begin_.empty() && !remark_; ++tried) {
+    for (std::size_t tried = 0; tried < kAtOnce && !to_begin_.empty() && !trouble_; ++tried) {
       WatchedFolder folder = std::move(to_begin_.front());
       to_begin_.pop_front();
       if (watches_.size() >= most_) {
-        remark_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
+        trouble_ = "more than " + std::to_string(most_) + " folders: the rest is looked at from time to time only";
       } else if (auto watch = start(folder)) {
         watches_[folder] = std::move(watch);
         begun.push_back(std::move(folder));
       }
     }
-    if (to_begin_.empty() || remark_) {
+    if (to_begin_.empty() || trouble_) {
+      remark_ = trouble_;
       uv_idle_stop(next_turn_.get());
     } else {
       uv_idle_start(next_turn_.get(), [](uv_idle_t* turn) { static_cast<Impl*>(turn->data)->begin_some(); });
@@ -137,15 +120,12 @@ class Watcher::Impl {
           watched->owner->on_event(*watched, file == nullptr ? "" : file, status_now);
         },
         folder.path.c_str(), 0);
-    if (status == 0) {
-      watch->local = is_local(folder.path);
-      return watch;
-    }
+    if (status == 0) return watch;
     // A folder that is missing or closed to us says so where it is read. Anything else concerns watching as such.
     if (status != UV_ENOENT && status != UV_ENOTDIR && status != UV_EACCES && status != UV_ELOOP) {
-      remark_ = std::string("watching folders: ") +
-                (status == UV_ENOSPC ? "the system allows no more watches" : uv_strerror(status)) +
-                ": they are looked at from time to time only";
+      trouble_ = std::string("watching folders: ") +
+                 (status == UV_ENOSPC ? "the system allows no more watches" : uv_strerror(status)) +
+                 ": they are looked at from time to time only";
     }
     return nullptr;
   }
@@ -167,8 +147,9 @@ class Watcher::Impl {
   std::size_t most_;
   std::map<WatchedFolder, std::unique_ptr<Watch>> watches_;
   std::deque<WatchedFolder> to_begin_;
-  UvHandle<uv_idle_t> next_turn_;  ///< active while that has to go on
-  std::optional<std::string> remark_;
+  UvHandle<uv_idle_t> next_turn_;       ///< active while that has to go on
+  std::optional<std::string> trouble_;  ///< of those gone through now, as far as they are
+  std::optional<std::string> remark_;   ///< of those gone through last
 };
 
 Watcher::Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders)
@@ -180,6 +161,9 @@ void Watcher::watch(const std::vector<WatchedFolder>& folders, const std::vector
 }
 bool Watcher::is_watching(const WatchedFolder& folder) const { return impl_->is_watching(folder); }
 bool Watcher::tells_all(const WatchedFolder& folder) const { return impl_->tells_all(folder); }
+bool Watcher::tells_all(const std::string& path, WatchedFolder::Holds holds) const {
+  return impl_->tells_all(path, holds);
+}
 std::size_t Watcher::watching() const { return impl_->watching(); }
 const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "collector/discovery/discovery.h"
+#include "collector/discovery/watched_folder.h"
 
 struct uv_loop_s;
 
@@ -29,19 +29,22 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  /// Watches these folders and no others from now on. Where many are new, the first of them at once and the rest in the
-  /// loop's next turns. Call it again now and then with the same ones: folders that were not there, were replaced, or
-  /// could not be watched are tried again. To begin to watch one takes the disk: of `silent` ones, whose disk does not
-  /// answer, those are watched on that are watched, and no other is touched.
+  /// Watches those of these folders that exist, and no others, from now on. Where many are new, the first of them at
+  /// once and the rest in the loop's next turns. Call it again now and then with the same ones: folders that were
+  /// replaced or could not be watched are tried again. To begin to watch one takes the disk: of `silent` ones, whose
+  /// disk does not answer, those are watched on that are watched, and no other is touched.
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// Whether all is told that changes there: it is watched, and it is on a disk of this host. Of the others the kernel
   /// tells only what this host changes, if that.
   [[nodiscard]] bool tells_all(const WatchedFolder& folder) const;
+  /// The same of whichever folder is watched by this name.
+  [[nodiscard]] bool tells_all(const std::string& path, WatchedFolder::Holds holds) const;
   /// How many folders are watched at the moment.
   [[nodiscard]] std::size_t watching() const;
-  /// Why some are not watched, other than that they do not exist; nothing as long as all went well.
+  /// Why some were not watched when they were last gone through, other than that they do not exist; nothing if all went
+  /// well.
   [[nodiscard]] const std::optional<std::string>& remark() const;
 
  private:

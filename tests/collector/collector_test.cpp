@@ -350,6 +350,32 @@ TEST_CASE("a change that is told while files are being read is read afterwards")
   CHECK(host.collector.fleet()->agents.at(0).live_sessions.size() == 1);
 }
 
+TEST_CASE("a session that was told between a look and what was made of it was sought among panes of before it") {
+  Host host;
+  auto& agent = host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}, {.pid = 200, .parent = kTmux}});
+  host.collector.tick();  // the look is there; what follows is for the loop's next turns
+  REQUIRE(host.collector.ticking());
+  REQUIRE(host.panes.calls == 0);
+  host.add_session(agent, "s1", 200);
+  host.collector.reread_files(Depth::told);
+  CHECK(host.collector.fleet()->agents.at(0).live_sessions.empty());
+  host.show({{.pid = kServer, .parent = 1, .own = 1s}, {.pid = 200, .parent = kTmux, .own = 1s}});
+  host.loop.advance(1s);
+  host.loop.run_jobs();
+  REQUIRE(host.reports.size() == 3);
+  CHECK(host.reports[1].agents.at(0).samples.size() == 2);  // the server and the sum of all
+  // The session has a look of its own at once, and with its panes.
+  CHECK(host.panes.calls == 1);
+  CHECK(host.reports[2].agents.at(0).status.state == AgentState::sampling);
+  CHECK(host.collector.fleet()->agents.at(0).live_sessions.size() == 1);
+  REQUIRE(host.collector.explain(200));
+  CHECK(host.collector.explain(200)->source == "session:s1");
+}
+
 TEST_CASE("a new live session makes its agent active at once, with a look of its own") {
   Host host;
   auto& agent = host.add_agent("echo", kServer);

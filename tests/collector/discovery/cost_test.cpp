@@ -136,6 +136,18 @@ TEST_CASE("where all is watched a look at what is told costs nothing for those o
   CHECK(heartbeats.all < 10);
 }
 
+TEST_CASE("a registry was looked at for ever at each tick because the legacy one before it had been young") {
+  FakeHome home;
+  const std::string legacy = home.path() + "/.instar/port-registry.json";
+  write_file(legacy, R"({"entries":[]})");
+  Discovery discovery(home.options());
+  static_cast<void>(discovery.refresh(Depth::folders, wall(std::chrono::seconds{0})));  // it is young
+  home.add("echo");
+  home.write_registry();
+  static_cast<void>(calls_of(discovery, Depth::changed));
+  CHECK(calls_of(discovery, Depth::told).all == 0);
+}
+
 TEST_CASE("a new file in a folder is found without a watch, at the next tick") {
   FakeHome home;
   const std::string path = home.add("echo");

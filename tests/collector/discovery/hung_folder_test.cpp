@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "collector/discovery/discovery.h"
+#include "collector/discovery/folder_readers.h"
 #include "tests/collector/discovery/fake_home.h"
 
 // The disk hangs where it is asked about a file: this stands before the C library's own.
@@ -154,6 +155,41 @@ TEST_CASE("an agent that leaves while its folder hangs is gone, and comes back w
   while (two.refresh()->agents.size() < 2) {
   }
   CHECK(agent_in(*two.refresh(), two.echo).state() == AgentState::sampling);
+}
+
+TEST_CASE("with more disks that hang than can be waited for no watch is begun where none could be asked") {
+  // Agents of one home, or homes: whatever hangs is asked for one after the other, in the order of the names.
+  const bool whole_homes = GENERATE(false, true);
+  std::vector<FakeHome> homes(whole_homes ? FolderReaders::kMostHanging + 2 : 1);
+  DiscoveryOptions options = homes[0].options();
+  options.config.homes.clear();
+  if (!whole_homes) {
+    for (std::size_t i = 0; i < FolderReaders::kMostHanging + 2; ++i) homes[0].add("agent" + std::to_string(i));
+    homes[0].write_registry();
+  }
+  for (const FakeHome& home : homes) {
+    if (whole_homes) write_file(home.registry(), R"({"version":1,"entries":[]})");
+    options.config.homes.push_back(home.path());
+  }
+  Discovery discovery(options);
+  set_hung(whole_homes ? "/registry.json" : "/config.json");
+  const auto hung_fleet = discovery.refresh(Depth::changed, wall());
+  // All that could be asked hang, and the last one could not be.
+  CHECK(hung_fleet->folders.size() == (whole_homes ? 0 : 1));
+  CHECK(hung_fleet->silent.size() >= FolderReaders::kMostHanging + 2);
+  REQUIRE_FALSE(hung_fleet->remarks.empty());
+  CHECK(std::any_of(hung_fleet->remarks.begin(), hung_fleet->remarks.end(), [](const std::string& remark) {
+    return remark.find("folders do not answer: until one does no file is read") != std::string::npos;
+  }));
+
+  answer();
+  auto well = discovery.refresh(Depth::told, wall());
+  while (!well->silent.empty()) well = discovery.refresh(Depth::told, wall());
+  CHECK(well->folders.size() >= FolderReaders::kMostHanging + 2);
+  CHECK(well->remarks.empty());
+  for (const WatchedFolder& folder : well->folders) {
+    if (folder.holds == WatchedFolder::Holds::settings) CHECK(folder.which.exists());
+  }
 }
 
 TEST_CASE("a home that hangs leaves its agents as they were known, and they are looked at") {

@@ -5,12 +5,37 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#endif
 
 #include "tests/collector/discovery/fake_home.h"
+
+#ifdef __linux__
+namespace {
+
+std::optional<std::uint32_t> disk_of_all;  ///< what every folder is said to be on; 0: nothing is said
+
+}  // namespace
+
+// It stands before the C library's own.
+extern "C" int fstatfs(int file, struct statfs* status) noexcept {
+  if (disk_of_all == 0U) {
+    errno = EIO;
+    return -1;
+  }
+  const auto answer = static_cast<int>(syscall(SYS_fstatfs, file, status));
+  if (disk_of_all) status->f_type = *disk_of_all;
+  return answer;
+}
+#endif
 
 using namespace fleetledger;
 using namespace fleetledger::test;
@@ -161,6 +186,31 @@ TEST_CASE("folders are walked without following links") {
   CHECK_FALSE(folder.below("file/x"));
   CHECK_FALSE(Folder::open(temporary / "link"));
 }
+
+#ifdef __linux__
+TEST_CASE("a folder is told from others, and is local only where that can be told") {
+  const TempDir temporary;
+  std::filesystem::create_directories(temporary / "a/b");
+  const auto which = [&](const std::string& path) { return identify(Folder::open(temporary / path)); };
+  struct stat status {};
+  REQUIRE(::stat((temporary / "a").c_str(), &status) == 0);
+  CHECK(which("a").device == status.st_dev);
+  CHECK(which("a").inode == status.st_ino);
+  CHECK(which("a") == which("a"));
+  CHECK(which("a") != which("a/b"));
+  CHECK_FALSE(which("missing").exists());
+  for (const auto& [disk, local] : {std::pair(EXT4_SUPER_MAGIC, true),
+                                    {TMPFS_MAGIC, true},
+                                    {NFS_SUPER_MAGIC, false},
+                                    {FUSE_SUPER_MAGIC, false},
+                                    {0, false}}) {
+    disk_of_all = disk;
+    CHECK(which("a").local == local);
+    CHECK(which("a").exists());
+  }
+  disk_of_all.reset();
+}
+#endif
 
 TEST_CASE("a listing has the names with an ending, up to a limit") {
   const TempDir temporary;

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "backends/backends.h"
+#include "collector/discovery/safe_file.h"
 #include "collector/discovery/watcher.h"
 #include "collector/events/event_feed.h"
 #include "collector/loop/loop_runtime.h"
@@ -74,7 +75,7 @@ struct Tail {
   LoopRuntime runtime{loop.get()};
   std::unique_ptr<LedgerStore> store = *open_store("memory", {});
   StoreLane lane{*store, runtime.runtime(), system_clock(), [](const LedgerKey&, const StoreLane::Health&) {}};
-  WatchedFolder folder{home.logs, WatchedFolder::Holds::logs};
+  WatchedFolder folder{home.logs, WatchedFolder::Holds::logs, identify(Folder::open(home.logs))};
   std::size_t recorded = 0;
   std::atomic<int> readings = 0;
   bool watched = true;
