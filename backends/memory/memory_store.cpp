@@ -252,7 +252,7 @@ class MemoryStore final : public LedgerStore {
 
   Result<LedgerSummary> summary(const LedgerKey& key, WallTime since) override {
     const std::lock_guard lock(mutex_);
-    Ledger& ledger = ledgers_[key.agent.path];
+    Ledger& ledger = to_read(key);
     SummaryBuilder builder;
     visit_window(MemoryHours(ledger), {since, kEndOfTime}, {since, kEndOfTime}, most_guess(key),
                  {[&](const Sample& row, Micros guess) { builder.add(row, guess); },
@@ -265,7 +265,7 @@ class MemoryStore final : public LedgerStore {
 
   Result<std::vector<Sample>> recent_samples(const LedgerKey& key, const SampleQuery& query) override {
     const std::lock_guard lock(mutex_);
-    Ledger& ledger = ledgers_[key.agent.path];
+    Ledger& ledger = to_read(key);
     std::vector<Sample> result;
     auto row =
         query.before ? ledger.samples.upper_bound({query.before->ts, query.before->source}) : ledger.samples.begin();
@@ -289,7 +289,7 @@ class MemoryStore final : public LedgerStore {
       return result;
     }
     const std::lock_guard lock(mutex_);
-    Ledger& ledger = ledgers_[key.agent.path];
+    Ledger& ledger = to_read(key);
     std::map<std::string, TrendBuilder> by_source;
     const auto of = [&](const std::string& source) -> TrendBuilder& {
       return by_source.try_emplace(source, query).first->second;
@@ -306,12 +306,12 @@ class MemoryStore final : public LedgerStore {
 
   Result<std::int64_t> sample_count(const LedgerKey& key) override {
     const std::lock_guard lock(mutex_);
-    return static_cast<std::int64_t>(ledgers_[key.agent.path].samples.size());
+    return static_cast<std::int64_t>(to_read(key).samples.size());
   }
 
   Result<std::optional<WallTime>> newest_sample(const LedgerKey& key) override {
     const std::lock_guard lock(mutex_);
-    const Ledger& ledger = ledgers_[key.agent.path];
+    const Ledger& ledger = to_read(key);
     std::optional<WallTime> newest;
     if (!ledger.samples.empty()) {
       newest = ledger.samples.begin()->first.ts;
@@ -327,7 +327,11 @@ class MemoryStore final : public LedgerStore {
 
   Result<std::int64_t> prune_older_than(const LedgerKey& key, WallTime cutoff) override {
     const std::lock_guard lock(mutex_);
-    MemoryHours hours(ledgers_[key.agent.path]);
+    const auto known = ledgers_.find(key.agent.path);
+    if (known == ledgers_.end()) {
+      return 0;
+    }
+    MemoryHours hours(known->second);
     std::int64_t total = 0;
     std::int64_t deleted = kRowsAtOnce;
     while (deleted >= kRowsAtOnce) {
@@ -339,7 +343,7 @@ class MemoryStore final : public LedgerStore {
 
   Result<RateLimitReport> rate_limit_report(const LedgerKey& key, WallTime since) override {
     const std::lock_guard lock(mutex_);
-    const Ledger& ledger = ledgers_[key.agent.path];
+    const Ledger& ledger = to_read(key);
     RateLimitReport report;
     report.events = ledger.events.newest(since);
     report.recoveries = ledger.recoveries.newest(since);
@@ -367,7 +371,7 @@ class MemoryStore final : public LedgerStore {
 
   Result<std::optional<RateLimitEvent>> rate_limit_event(const LedgerKey& key, const std::string& id) override {
     const std::lock_guard lock(mutex_);
-    const EventTable& events = ledgers_[key.agent.path].events;
+    const EventTable& events = to_read(key).events;
     const auto known = events.ids.find(id);
     return known == events.ids.end() ? std::nullopt : std::optional(events.rows.at({known->second, id}));
   }
@@ -378,7 +382,7 @@ class MemoryStore final : public LedgerStore {
       return activity;
     }
     const std::lock_guard lock(mutex_);
-    Ledger& ledger = ledgers_[key.agent.path];
+    Ledger& ledger = to_read(key);
     ActivityBuilder builder(since, until);
     const auto end = ledger.older_than(since + std::chrono::milliseconds{1});
     for (auto row = ledger.older_than(until + kLongestRow); row != end; ++row) {
@@ -398,7 +402,7 @@ class MemoryStore final : public LedgerStore {
 
   Result<ReadMarks> read_marks(const LedgerKey& key) override {
     const std::lock_guard lock(mutex_);
-    return ledgers_[key.agent.path].marks;
+    return to_read(key).marks;
   }
 
   Result<EventsElsewhere> events_elsewhere(const LedgerKey& /*key*/,
@@ -442,12 +446,20 @@ class MemoryStore final : public LedgerStore {
     }
   }
 
+  /// Of an agent that nobody wrote for: the empty one. If reading made one, none would ever remove it, since only what
+  /// was written is released.
+  Ledger& to_read(const LedgerKey& key) {
+    const auto known = ledgers_.find(key.agent.path);
+    return known == ledgers_.end() ? unwritten_ : known->second;
+  }
+
   /// Nobody else writes here.
   static LedgerStanding memory() { return {.place = "memory", .central_since = {}, .other_sampler = {}}; }
 
   const std::size_t most_rows_;
   std::mutex mutex_;
   std::map<std::string, Ledger> ledgers_;  ///< by the agent's path
+  Ledger unwritten_;                       ///< stays empty
   std::deque<std::string> gone_;           ///< released, the first of them first
 };
 

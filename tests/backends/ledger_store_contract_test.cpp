@@ -2,6 +2,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <random>
@@ -9,6 +10,7 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "backends/backends.h"
@@ -576,6 +578,39 @@ TEST_CASE("the memory backend forgets the agents that were gone first, however m
   CHECK(must(store->sample_count(key_of(199))) == 0);
   for (const int kept : {7, 200, 299}) {
     CHECK(must(store->sample_count(key_of(kept))) == 1);
+  }
+}
+
+TEST_CASE("the memory backend keeps nothing of agents that were only read, and forgets no other for them") {
+  const auto store = *open_store("memory", {});
+  const auto key_of = [](const std::string& name) {
+    return LedgerKey{{name, name, "/" + name}, LedgerLocation::agent};
+  };
+  const std::vector<std::pair<std::string, std::function<void(const LedgerKey&)>>> readings{
+      {"summary", [&](const LedgerKey& ledger) { must(store->summary(ledger, at(0))); }},
+      {"recent_samples", [&](const LedgerKey& ledger) { must(store->recent_samples(ledger, {})); }},
+      {"trend", [&](const LedgerKey& ledger) { must(store->trend(ledger, {.since = at(0), .until = at(kNoon)})); }},
+      {"sample_count", [&](const LedgerKey& ledger) { must(store->sample_count(ledger)); }},
+      {"newest_sample", [&](const LedgerKey& ledger) { must(store->newest_sample(ledger)); }},
+      {"prune_older_than", [&](const LedgerKey& ledger) { must(store->prune_older_than(ledger, at(kNoon))); }},
+      {"rate_limit_report", [&](const LedgerKey& ledger) { must(store->rate_limit_report(ledger, at(0))); }},
+      {"rate_limit_event", [&](const LedgerKey& ledger) { must(store->rate_limit_event(ledger, "x")); }},
+      {"activity", [&](const LedgerKey& ledger) { must(store->activity(ledger, at(0), at(kNoon))); }},
+      {"read_marks", [&](const LedgerKey& ledger) { must(store->read_marks(ledger)); }},
+      {"events_elsewhere", [&](const LedgerKey& ledger) { must(store->events_elsewhere(ledger, std::nullopt)); }},
+  };
+  for (const auto& [name, read] : readings) {
+    CAPTURE(name);
+    const auto written = key_of(name);
+    must(store->append(written, tick({sample(kNoon, "a")})));
+    store->release(written);
+    // A released ledger is forgotten for the hundredth one after it, if there is one to release.
+    for (int i = 0; i < 200; ++i) {
+      const auto only_read = key_of(name + std::to_string(i));
+      read(only_read);
+      store->release(only_read);
+    }
+    CHECK(must(store->sample_count(written)) == 1);
   }
 }
 
