@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "collector/event_retention.h"
@@ -60,6 +62,7 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
     std::optional<Error> failure;
     bool late = false;  ///< takes no turn of others
     LogReading reading{};
+    std::vector<RateLimitEvent> recorded{};  ///< see Ways
     Result<EventsElsewhere> elsewhere{};
   };
 
@@ -88,6 +91,8 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   void start(const std::string& id, Entry& entry);
   void make_way(Job& job);
   static void work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log, Job& job);
+  static std::vector<RateLimitEvent> to_count(LedgerStore& store, const LedgerKey& ledger,
+                                              const std::vector<RateLimitEvent>& read);
   void take(Job& job);
   bool take_log(Entry& entry, LogReading& reading, AgentTick& tick);
   bool take_copy(Entry& entry, Job& job, AgentTick& tick);
@@ -198,10 +203,43 @@ void EventFeed::State::work(LedgerStore& store, const std::function<LogReading(c
   if (job.read_log) {
     job.question.after = find_mark(*job.marks, kLogMark);
     job.reading = read_log(job.question);
+    job.recorded = to_count(store, job.ledger, job.reading.events);
   }
   if (job.copy) {
     job.elsewhere = store.events_elsewhere(job.ledger, find_mark(*job.marks, kLedgerMark));
   }
+}
+
+/// Those that the ledger does not have yet. It leaves the others as they are: a log that was written anew is read again
+/// from its beginning. Nobody else writes them, so that what holds now does when they are written. To ask for one costs
+/// fifty times what it does to write it: where all are younger than what the ledger has, that is asked for alone. One
+/// that does not answer is asked no more.
+std::vector<RateLimitEvent> EventFeed::State::to_count(LedgerStore& store, const LedgerKey& ledger,
+                                                       const std::vector<RateLimitEvent>& read) {
+  std::vector<RateLimitEvent> counted;
+  if (read.empty()) {
+    return counted;
+  }
+  const auto oldest = std::min_element(read.begin(), read.end(),
+                                       [](const auto& left, const auto& right) { return left.ts < right.ts; });
+  const auto since_then = store.rate_limit_report(ledger, oldest->ts);
+  bool ask = since_then && std::any_of(since_then->by_kind.begin(), since_then->by_kind.end(),
+                                       [](const auto& kind) { return kind.source == kSentinelEvents; });
+  std::set<std::string_view> met;
+  for (const auto& event : read) {
+    if (!met.insert(event.id).second) {
+      continue;
+    }
+    if (ask) {
+      const auto known = store.rate_limit_event(ledger, event.id);
+      ask = known.has_value();
+      if (known && *known) {
+        continue;
+      }
+    }
+    counted.push_back({.id = {}, .kind = event.kind, .source = {}});
+  }
+  return counted;
 }
 
 void EventFeed::State::take(Job& job) {
@@ -222,12 +260,8 @@ void EventFeed::State::take(Job& job) {
   AgentTick tick;
   bool save = prune_is_due(*entry);
   bool more = false;
-  std::vector<RateLimitEvent> recorded;
   if (job.read_log) {
     save |= take_log(*entry, job.reading, tick);
-    for (const auto& event : tick.events) {
-      recorded.push_back({.id = {}, .kind = event.kind, .source = {}});
-    }
     more |= job.reading.more;
     entry->log_wanted |= job.reading.more;
     if (std::any_of(job.reading.skipped.begin(), job.reading.skipped.end(), [](auto count) { return count > 0; })) {
@@ -246,7 +280,7 @@ void EventFeed::State::take(Job& job) {
     }
     return end_turn(job.id, *entry, more);
   }
-  write(job.id, *entry, std::move(tick), std::move(recorded), more);
+  write(job.id, *entry, std::move(tick), std::move(job.recorded), more);
 }
 
 /// Whether there is something to be kept.

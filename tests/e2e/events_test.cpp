@@ -3,6 +3,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "tests/backends/sqlite/plain_sqlite.h"
 #include "tests/e2e/host.h"
@@ -95,6 +96,19 @@ TEST_CASE("what the rate-limit sentinel of an agent logs is in its ledger soon, 
         std::string::npos);
   CHECK(metrics.find("fleetledger_agent_event_lines_skipped_total{agent=\"" + id + "\",reason=\"not_json\"} 1") !=
         std::string::npos);
+  // A log that is written anew is read again, and nothing of it recorded or counted again.
+  std::ostringstream old;
+  old << std::ifstream(metered.log).rdbuf();
+  std::filesystem::resize_file(metered.log, 0);
+  metered.say("throttle-detected");
+  metered.say_anything(old.str());
+  metered.say("throttle-detected");
+  CHECK(test::await([&] { return count(e2e::ledger_file(metered.path)) == "4"; }));
+  CHECK(test::await([&] {
+    return served.get("/metrics", served.operators_token())
+               .body.find("fleetledger_agent_rate_limit_events_total{agent=\"" + id + "\",kind=\"throttle\"} 4") !=
+           std::string::npos;
+  }));
   served.daemon.signal(SIGTERM);
   CHECK(served.daemon.exit_code() == 0);
 
@@ -103,7 +117,7 @@ TEST_CASE("what the rate-limit sentinel of an agent logs is in its ledger soon, 
   std::filesystem::rename(metered.log, metered.log + ".1");
   metered.say("throttle-detected");
   auto again = host.start({"run"});
-  CHECK(test::await([&] { return count(e2e::ledger_file(metered.path)) == "4"; }));
+  CHECK(test::await([&] { return count(e2e::ledger_file(metered.path)) == "6"; }));
   again.signal(SIGTERM);
   CHECK(again.exit_code() == 0);
   CHECK(e2e::complaints_in(again.errors()).empty());

@@ -23,7 +23,7 @@ struct Feeding {
   FakeStore store;
   StoreLane lane{store, loop.runtime(), clock, [](const LedgerKey&, const StoreLane::Health&) {}};
   Fleet fleet;
-  std::map<std::string, std::vector<std::string>> logs;  ///< by the agent's path: the details of events
+  std::map<std::string, std::vector<std::string>> logs;  ///< by the agent's path: events, by number
   std::map<std::string, std::uint64_t> inodes;           ///< likewise
   std::vector<std::string> read;                         ///< paths of the logs that were looked at
   std::set<std::string> watched;                         ///< folders
@@ -59,10 +59,11 @@ struct Feeding {
     reading.problem = problem;
     reading.skipped = std::exchange(skip, {});
     const auto& log = logs[question.agent_path];
-    std::size_t at = question.after ? question.after->offset : 0;
+    const bool is_the_same = question.after && question.after->inode == inodes[question.agent_path];
+    std::size_t at = is_the_same ? question.after->offset : 0;
     for (; at < log.size() && reading.events.size() < kAtOnce; ++at) {
       reading.events.push_back({.id = log[at],
-                                .ts = question.newest - 1h,
+                                .ts = FakeClock().wall() - 1h + std::chrono::milliseconds{std::stoi(log[at])},
                                 .kind = "throttle",
                                 .source = std::string(kSentinelEvents),
                                 .detail = log[at]});
@@ -119,6 +120,61 @@ TEST_CASE("logs are read piece by piece, each with its mark, and each event is c
   host.settle();
   CHECK(host.written("a").back() == "7");
   CHECK(host.recorded["a"] == 6);
+}
+
+TEST_CASE("events of a log that was written anew, and is read again, are counted once") {
+  Feeding host;
+  host.add("a");
+  host.logs["/a"] = {"1", "2", "3"};
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(host.recorded["a"] == 3);
+  host.inodes["/a"] = 7;
+  host.logs["/a"] = {"2", "3", "4", "4"};  // a piece without anything new, and one of lines with one id
+  host.feed.log_changed("/a/logs");
+  host.settle();
+  CHECK(host.written("a") == Details{"1", "2", "3", "2", "3", "4", "4"});  // the ledger leaves those it has
+  CHECK(host.recorded["a"] == 4);
+}
+
+TEST_CASE("a ledger is asked once whether it has newer events, and only if it has for each of them") {
+  Feeding host;
+  host.add("a");
+  for (int i = 0; i < 100; ++i) host.logs["/a"].push_back(std::to_string(i));
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(host.recorded["a"] == 100);
+  CHECK(host.store.reports_asked_for == 100 / Feeding::kAtOnce);
+  CHECK(host.store.events_asked_for == 0);
+  host.inodes["/a"] = 7;
+  host.feed.log_changed("/a/logs");
+  host.settle();
+  CHECK(host.recorded["a"] == 100);
+  CHECK(host.store.events_asked_for == 100);
+}
+
+TEST_CASE("a ledger that does not answer which events it has is asked no more, and what is written then is counted") {
+  Feeding host;
+  host.add("a");
+  host.logs["/a"] = {"1", "2"};
+  host.feed.adopt(host.fleet);
+  host.settle();
+  for (const int answered : {0, 1}) {
+    CAPTURE(answered);
+    int answers = answered;
+    host.recorded.clear();
+    host.store.reports_asked_for = host.store.events_asked_for = 0;
+    host.store.before_read = [&]() -> Result<void> {
+      if (--answers < 0) return fail("locked", Error::Kind::busy);
+      return {};
+    };
+    ++host.inodes["/a"];
+    host.feed.log_changed("/a/logs");
+    host.settle();
+    CHECK(host.recorded["a"] == 2);
+    CHECK(host.store.reports_asked_for == 1);
+    CHECK(host.store.events_asked_for == answered);
+  }
 }
 
 TEST_CASE("a log that is watched is not looked at before something is told of it, others are at each check") {
