@@ -1,60 +1,21 @@
 #include <catch2/catch.hpp>
-#include <cstdarg>
-#include <fcntl.h>
-#include <filesystem>
-#include <map>
 #include <string>
-#include <string_view>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <vector>
 
 #include "collector/discovery/discovery.h"
 #include "tests/collector/discovery/fake_home.h"
-
-// What a look costs is counted where it leaves the program: these stand before the C library's own.
-
-namespace {
-
-struct Calls {
-  std::map<std::string, int, std::less<>> stats;   // by the name as it was given
-  std::map<std::string, int, std::less<>> opened;  // files, not folders
-  int all = 0;
-};
-
-Calls calls;
-
-void count(std::map<std::string, int, std::less<>>& names, const char* name) {
-  ++calls.all;
-  ++names[name];
-}
-
-}  // namespace
-
-extern "C" int fstatat(int folder, const char* name, struct stat* status, int flags) noexcept {
-  count(calls.stats, name);
-  return static_cast<int>(syscall(SYS_newfstatat, folder, name, status, flags));
-}
-
-extern "C" int openat(int folder, const char* name, int flags, ...) {
-  va_list arguments;
-  va_start(arguments, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
-  va_end(arguments);
-  ++calls.all;
-  if ((flags & O_DIRECTORY) == 0) ++calls.opened[name];
-  return static_cast<int>(syscall(SYS_openat, folder, name, flags, mode));
-}
+#include "tests/support/counted_calls.h"
 
 using namespace fleetledger;
 using namespace fleetledger::test;
 
 namespace {
 
-Calls calls_of(Discovery& discovery, Depth depth = Depth::changed, const std::vector<std::string>& changed = {}) {
-  calls = {};
+CountedCalls calls_of(Discovery& discovery, Depth depth = Depth::changed,
+                      const std::vector<std::string>& changed = {}) {
+  static_cast<void>(take_counted_calls());
   static_cast<void>(discovery.refresh(depth, wall(), {.changed = changed, .unwatched = {}}));
-  return calls;
+  return take_counted_calls();
 }
 
 }  // namespace
@@ -65,7 +26,7 @@ TEST_CASE("files are opened again only when they changed") {
   home.write_registry();
   home.write_session(path, "a", "running");
   Discovery discovery(home.options());
-  const Calls first = calls_of(discovery);
+  const CountedCalls first = calls_of(discovery);
   CHECK(first.opened.at("registry.json") == 1);
   CHECK(first.opened.at("config.json") == 1);
   CHECK(first.opened.at("a.json") == 1);
@@ -73,7 +34,7 @@ TEST_CASE("files are opened again only when they changed") {
   CHECK(calls_of(discovery, Depth::folders).opened.empty());
 
   home.write_session(path, "a", "running", R"(,"x":1)");
-  const Calls session = calls_of(discovery);
+  const CountedCalls session = calls_of(discovery);
   CHECK(session.opened.size() == 1);
   CHECK(session.opened.at("a.json") == 1);
   home.write_registry();
@@ -94,18 +55,18 @@ TEST_CASE("hundreds of ended session files cost nothing at a tick, and are not r
 
   for (int i = 0; i < 300; ++i) home.write_session(path, "ended" + std::to_string(i), "completed");
   CHECK(calls_of(discovery).opened.size() == 300);
-  const Calls tick = calls_of(discovery);
+  const CountedCalls tick = calls_of(discovery);
   CHECK(tick.all == without);
   CHECK(tick.opened.empty());
   CHECK(tick.stats.count("ended7.json") == 0);
   CHECK(tick.stats.at("live.json") == 1);
 
-  const Calls listing = calls_of(discovery, Depth::changed, {path + "/.instar/state/sessions"});
+  const CountedCalls listing = calls_of(discovery, Depth::changed, {path + "/.instar/state/sessions"});
   CHECK(listing.opened.empty());
   CHECK(listing.stats.at("ended7.json") == 1);
 
   home.write_session(path, "ended7", "failed");
-  const Calls rewritten = calls_of(discovery, Depth::folders);
+  const CountedCalls rewritten = calls_of(discovery, Depth::folders);
   CHECK(rewritten.opened.size() == 1);
   CHECK(calls_of(discovery).all == without);
 
@@ -127,11 +88,11 @@ TEST_CASE("where all is watched a look at what is told costs nothing for those o
   static_cast<void>(calls_of(discovery, Depth::folders));
   CHECK(calls_of(discovery, Depth::told).all == 0);
   home.write_session(path, "a", "running", R"(,"x":1)");
-  const Calls told = calls_of(discovery, Depth::told, {path + "/.instar/state/sessions"});
+  const CountedCalls told = calls_of(discovery, Depth::told, {path + "/.instar/state/sessions"});
   CHECK(told.opened.size() == 1);
   CHECK(told.stats.size() <= 2);
   home.write_registry();  // with other heartbeats
-  const Calls heartbeats = calls_of(discovery, Depth::told, {home.path() + "/.instar"});
+  const CountedCalls heartbeats = calls_of(discovery, Depth::told, {home.path() + "/.instar"});
   CHECK(heartbeats.opened.size() == 1);
   CHECK(heartbeats.all < 10);
 }

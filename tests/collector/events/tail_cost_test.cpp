@@ -1,10 +1,5 @@
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdarg>
-#include <fcntl.h>
-#include <string_view>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -15,56 +10,16 @@
 #include "collector/loop/loop_runtime.h"
 #include "collector/store_lane.h"
 #include "tests/collector/events/sentinel_home.h"
+#include "tests/support/counted_calls.h"
 #include "tests/support/test_loop.h"
-
-// What a tail costs is counted where it leaves the program: these stand before the C library's own.
-
-namespace {
-
-struct Calls {
-  std::atomic<int> all = 0;
-  std::atomic<int> log_opened = 0;
-};
-
-Calls calls;
-
-bool is_log(const char* name) { return std::string_view(name).ends_with("sentinel-events.jsonl"); }
-
-}  // namespace
-
-extern "C" int open(const char* name, int flags, ...) {
-  va_list arguments;
-  va_start(arguments, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
-  va_end(arguments);
-  ++calls.all;
-  return static_cast<int>(syscall(SYS_openat, AT_FDCWD, name, flags, mode));
-}
-
-extern "C" int openat(int folder, const char* name, int flags, ...) {
-  va_list arguments;
-  va_start(arguments, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
-  va_end(arguments);
-  ++calls.all;
-  if (is_log(name)) ++calls.log_opened;
-  return static_cast<int>(syscall(SYS_openat, folder, name, flags, mode));
-}
-
-extern "C" int fstatat(int folder, const char* name, struct stat* status, int flags) noexcept {
-  ++calls.all;
-  return static_cast<int>(syscall(SYS_newfstatat, folder, name, status, flags));
-}
-
-extern "C" ssize_t pread(int file, void* into, size_t size, off_t offset) {
-  ++calls.all;
-  return syscall(SYS_pread64, file, into, size, offset);
-}
 
 using namespace fleetledger;
 using namespace fleetledger::test;
 
 namespace {
+
+/// How often the log was opened since calls were counted last.
+int log_opened() { return take_counted_calls().opened["sentinel-events.jsonl"]; }
 
 std::int64_t now_ms() { return system_clock().wall().time_since_epoch().count(); }
 
@@ -130,12 +85,12 @@ TEST_CASE("a log that is watched costs nothing while nothing is written to it, h
     tail.loop.await([&] { return waited && !tail.feed.reading(); });
     quiet = readings == tail.readings;
   }
-  calls.all = 0;
+  static_cast<void>(take_counted_calls());
   for (int tick = 0; tick < 1000; ++tick) {
     tail.check();
     uv_run(tail.loop.get(), UV_RUN_NOWAIT);
   }
-  CHECK(calls.all == 0);
+  CHECK(take_counted_calls().all == 0);
   CHECK(tail.readings == readings);
   tail.say();
   tail.await_recorded(3);
@@ -149,14 +104,14 @@ TEST_CASE("a log that nobody watches is looked at, and opened only when somethin
   tail.check();
   tail.await_recorded(1);
   for (int tick = 0; tick < 2; ++tick) {
-    calls.log_opened = 0;
+    static_cast<void>(take_counted_calls());
     const int before = tail.readings;
     tail.check();
     tail.loop.await([&] { return tail.readings > before && !tail.feed.reading(); });
-    CHECK(calls.log_opened == 0);
+    CHECK(log_opened() == 0);
   }
   tail.say();
   tail.check();
   tail.await_recorded(2);
-  CHECK(calls.log_opened == 1);
+  CHECK(log_opened() == 1);
 }
