@@ -39,6 +39,8 @@ struct LedgerStanding {
   std::optional<WallTime> cut_to{};
   /// Of what this append was to prune there was more than goes at a time: another one that prunes goes on with it.
   bool more_to_prune = false;
+  /// Ids of this append's events that the ledger did not have before.
+  std::vector<std::string> new_events{};
 
   friend bool operator==(const LedgerStanding&, const LedgerStanding&) = default;
 };

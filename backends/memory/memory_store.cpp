@@ -45,11 +45,14 @@ struct EventTable {
   std::map<EventKey, RateLimitEvent> rows;
   std::unordered_map<std::string, WallTime> ids;  ///< of `rows`
 
-  void add(const RateLimitEvent& given) {
+  /// Whether its id was not there.
+  bool add(const RateLimitEvent& given) {
     RateLimitEvent event = clean(given);
-    if (ids.emplace(event.id, event.ts).second) {
-      rows.emplace(EventKey{event.ts, event.id}, std::move(event));
+    if (!ids.emplace(event.id, event.ts).second) {
+      return false;
     }
+    rows.emplace(EventKey{event.ts, event.id}, std::move(event));
+    return true;
   }
 
   /// Removes the rows that are older than `cutoff` and `go(row)`.
@@ -221,8 +224,11 @@ class MemoryStore final : public LedgerStore {
     if (!tick.samples.empty()) {
       roll_hours(hours, newest_ts(tick), most_guess(key));
     }
+    LedgerStanding standing = memory();
     for (const RateLimitEvent& event : tick.events) {
-      ledger.events.add(event);
+      if (ledger.events.add(event)) {
+        standing.new_events.push_back(event.id);
+      }
     }
     for (const RateLimitEvent& recovery : tick.recoveries) {
       ledger.recoveries.add(recovery);
@@ -230,7 +236,6 @@ class MemoryStore final : public LedgerStore {
     for (const auto& [source, mark] : tick.marks) {
       ledger.marks[source] = mark;
     }
-    LedgerStanding standing = memory();
     if (tick.prune_samples_before) {
       standing.more_to_prune = prune_hours(hours, *tick.prune_samples_before, most_guess(key)) >= kRowsAtOnce;
     }

@@ -151,8 +151,8 @@ struct LedgerWriter::Parts {
     insert_sample.tryReset();
   }
 
-  /// `into`: insert_event or insert_recovery.
-  static void insert(SQLite::Statement& into, const RateLimitEvent& event) {
+  /// `into`: insert_event or insert_recovery. Whether the id was not there.
+  static bool insert(SQLite::Statement& into, const RateLimitEvent& event) {
     into.tryReset();
     into.bindNoCopy(1, event.id);
     into.bind(2, to_ms(event.ts));
@@ -162,8 +162,9 @@ struct LedgerWriter::Parts {
     bind_text(into, 6, event.session_name);
     bind_text(into, 7, event.reason);
     bind_text(into, 8, event.detail);
-    into.exec();
+    const bool is_new = into.exec() > 0;
     into.tryReset();
+    return is_new;
   }
 
   std::optional<WallTime> find_foreign(WallTime since, WallTime until) {
@@ -199,8 +200,11 @@ struct LedgerWriter::Parts {
     if (roll.now) {
       roll_hours(hours, *roll.now, roll.most_guess);
     }
+    Appended appended;
     for (const RateLimitEvent& event : tick.events) {
-      insert(insert_event.get(), clean(event));
+      if (insert(insert_event.get(), clean(event))) {
+        appended.new_events.push_back(event.id);
+      }
     }
     for (const RateLimitEvent& recovery : tick.recoveries) {
       insert(insert_recovery.get(), clean(recovery));
@@ -208,7 +212,6 @@ struct LedgerWriter::Parts {
     for (const auto& [source, mark] : tick.marks) {
       set(source, mark);
     }
-    Appended appended;
     appended.more_to_prune = prune_all(tick, roll.most_guess);
     if (tick.most_bytes && roll.now) {
       appended.cut_to = shrink(*tick.most_bytes, *roll.now, roll.most_guess);

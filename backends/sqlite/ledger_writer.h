@@ -40,9 +40,10 @@ class LedgerWriter {
 
   /// What came of an append.
   struct Appended {
-    std::optional<WallTime> foreign;  ///< the newest row of another sampler, because of which nothing was written
-    std::optional<WallTime> cut_to;   ///< see LedgerStanding
-    bool more_to_prune = false;       ///< likewise
+    std::optional<WallTime> foreign;        ///< the newest row of another sampler, because of which nothing was written
+    std::optional<WallTime> cut_to;         ///< see LedgerStanding
+    bool more_to_prune = false;             ///< likewise
+    std::vector<std::string> new_events{};  ///< likewise
   };
 
   /// As LedgerStore::append and prune_older_than, in this place.

@@ -28,13 +28,13 @@ class SqliteStore final : public LedgerStore {
     }
     if (home->shared && !tick.samples.empty()) {
       const WallTime now = newest_ts(tick);
-      const auto appended = append_unless_foreign(ledger, home->place, tick, now);
+      auto appended = append_unless_foreign(ledger, home->place, tick, now);
       if (!appended) {
         return fail(appended.error());
       }
       remember(ledger, {now, appended->foreign});
       if (!appended->foreign) {
-        return standing_of(ledger, *home, std::nullopt, *appended);
+        return standing_of(ledger, *home, std::nullopt, std::move(*appended));
       }
       forget(home->place.file());
       if (ledger.location == LedgerLocation::agent) {
@@ -47,13 +47,13 @@ class SqliteStore final : public LedgerStore {
       }
     }
     const RollAt roll = roll_at(ledger, tick);
-    const auto written = write(home->place, [&](LedgerWriter& writer) { return writer.append(tick, roll); });
+    auto written = write(home->place, [&](LedgerWriter& writer) { return writer.append(tick, roll); });
     if (!written) {
       return fail(written.error());
     }
     return standing_of(ledger, *home,
                        tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)),
-                       *written);
+                       std::move(*written));
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
@@ -161,13 +161,14 @@ class SqliteStore final : public LedgerStore {
   }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
-                                    std::optional<WallTime> other, const LedgerWriter::Appended& appended = {}) {
+                                    std::optional<WallTime> other, LedgerWriter::Appended appended = {}) {
     return {.place = home.place.file(),
             .central_since = home.central_since,
             .other_sampler = other,
             .yielding = other && ledger.location == LedgerLocation::agent,
             .cut_to = appended.cut_to,
-            .more_to_prune = appended.more_to_prune};
+            .more_to_prune = appended.more_to_prune,
+            .new_events = std::move(appended.new_events)};
   }
 
   /// As LedgerWriter's. A file that is not open yet is looked at first, so that one that another sampler writes is left
@@ -194,19 +195,21 @@ class SqliteStore final : public LedgerStore {
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
     const WallTime hour = hour_of(newest_ts(tick) - kGrace);
+    LedgerWriter::Appended appended;
     if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty() || rolled_in(ledger) != hour) {
       AgentTick events = tick;
       events.samples.clear();
       events.prune_samples_before.reset();
       const RollAt roll = roll_at(ledger, tick);
-      if (auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events, roll); });
-          !written) {
+      auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events, roll); });
+      if (!written) {
         return fail(written.error());
       }
+      appended.new_events = std::move(written->new_events);
       const std::lock_guard lock(mutex_);
       rolled_[ledger.agent.id] = hour;
     }
-    return standing_of(ledger, home, other);
+    return standing_of(ledger, home, other, std::move(appended));
   }
 
   /// The newest row of the agent's own sampler, if that is on; nothing also if its file cannot be read.

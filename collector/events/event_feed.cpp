@@ -62,7 +62,6 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
     std::optional<Error> failure;
     bool late = false;  ///< takes no turn of others
     LogReading reading{};
-    std::vector<RateLimitEvent> recorded{};  ///< see Ways
     Result<EventsElsewhere> elsewhere{};
   };
 
@@ -91,12 +90,12 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   void start(const std::string& id, Entry& entry);
   void make_way(Job& job);
   static void work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log, Job& job);
-  static std::vector<RateLimitEvent> to_count(LedgerStore& store, const LedgerKey& ledger,
-                                              const std::vector<RateLimitEvent>& read);
   void take(Job& job);
   bool take_log(Entry& entry, LogReading& reading, AgentTick& tick);
   bool take_copy(Entry& entry, Job& job, AgentTick& tick);
   void write(const std::string& id, Entry& entry, AgentTick tick, std::vector<RateLimitEvent> recorded, bool more);
+  void count(const AgentIdentity& agent, std::vector<RateLimitEvent> read,
+             const std::vector<std::string>& new_ids) const;
   void written(const std::string& id, Entry& entry, const LedgerStanding* standing, const ReadMarks& marks, bool more);
   static void ask_again(Entry& entry);
   static void moved_to(Entry& entry, const std::string& place);
@@ -203,43 +202,10 @@ void EventFeed::State::work(LedgerStore& store, const std::function<LogReading(c
   if (job.read_log) {
     job.question.after = find_mark(*job.marks, kLogMark);
     job.reading = read_log(job.question);
-    job.recorded = to_count(store, job.ledger, job.reading.events);
   }
   if (job.copy) {
     job.elsewhere = store.events_elsewhere(job.ledger, find_mark(*job.marks, kLedgerMark));
   }
-}
-
-/// Those that the ledger does not have yet. It leaves the others as they are: a log that was written anew is read again
-/// from its beginning. Nobody else writes them, so that what holds now does when they are written. To ask for one costs
-/// fifty times what it does to write it: where all are younger than what the ledger has, that is asked for alone. One
-/// that does not answer is asked no more.
-std::vector<RateLimitEvent> EventFeed::State::to_count(LedgerStore& store, const LedgerKey& ledger,
-                                                       const std::vector<RateLimitEvent>& read) {
-  std::vector<RateLimitEvent> counted;
-  if (read.empty()) {
-    return counted;
-  }
-  const auto oldest = std::min_element(read.begin(), read.end(),
-                                       [](const auto& left, const auto& right) { return left.ts < right.ts; });
-  const auto since_then = store.rate_limit_report(ledger, oldest->ts);
-  bool ask = since_then && std::any_of(since_then->by_kind.begin(), since_then->by_kind.end(),
-                                       [](const auto& kind) { return kind.source == kSentinelEvents; });
-  std::set<std::string_view> met;
-  for (const auto& event : read) {
-    if (!met.insert(event.id).second) {
-      continue;
-    }
-    if (ask) {
-      const auto known = store.rate_limit_event(ledger, event.id);
-      ask = known.has_value();
-      if (known && *known) {
-        continue;
-      }
-    }
-    counted.push_back({.id = {}, .kind = event.kind, .source = {}});
-  }
-  return counted;
 }
 
 void EventFeed::State::take(Job& job) {
@@ -260,8 +226,12 @@ void EventFeed::State::take(Job& job) {
   AgentTick tick;
   bool save = prune_is_due(*entry);
   bool more = false;
+  std::vector<RateLimitEvent> recorded;
   if (job.read_log) {
     save |= take_log(*entry, job.reading, tick);
+    for (const auto& event : tick.events) {
+      recorded.push_back({.id = event.id, .kind = event.kind, .source = {}});
+    }
     more |= job.reading.more;
     entry->log_wanted |= job.reading.more;
     if (std::any_of(job.reading.skipped.begin(), job.reading.skipped.end(), [](auto count) { return count > 0; })) {
@@ -280,7 +250,7 @@ void EventFeed::State::take(Job& job) {
     }
     return end_turn(job.id, *entry, more);
   }
-  write(job.id, *entry, std::move(tick), std::move(job.recorded), more);
+  write(job.id, *entry, std::move(tick), std::move(recorded), more);
 }
 
 /// Whether there is something to be kept.
@@ -334,14 +304,24 @@ void EventFeed::State::write(const std::string& id, Entry& entry, AgentTick tick
   const auto marks = tick.marks;
   ways.hand_over(entry.ledger, std::move(tick),
                  [self = shared_from_this(), id, number = entry.number, agent = entry.ledger.agent, marks,
-                  recorded = std::move(recorded), more](const LedgerStanding* standing) {
-                   if (standing != nullptr && !self->closed && !recorded.empty()) {
-                     self->ways.recorded(agent, recorded);
+                  recorded = std::move(recorded), more](const LedgerStanding* standing) mutable {
+                   if (standing != nullptr && !self->closed) {
+                     self->count(agent, std::move(recorded), standing->new_events);
                    }
                    if (Entry* written = self->find(id, number)) {
                      self->written(id, *written, standing, marks, more);
                    }
                  });
+}
+
+/// A log that was written anew is read again from its beginning: only what the ledger did not have counts.
+void EventFeed::State::count(const AgentIdentity& agent, std::vector<RateLimitEvent> read,
+                             const std::vector<std::string>& new_ids) const {
+  std::set<std::string_view> left(new_ids.begin(), new_ids.end());
+  std::erase_if(read, [&left](const RateLimitEvent& event) { return left.erase(event.id) == 0; });
+  if (!read.empty()) {
+    ways.recorded(agent, read);
+  }
 }
 
 void EventFeed::State::written(const std::string& id, Entry& entry, const LedgerStanding* standing,

@@ -44,7 +44,7 @@ class EventFeed {
   struct Ways {
     /// Takes a tick to an agent's ledger; then says how that stands, or nullptr if it was dropped.
     std::function<void(const LedgerKey&, AgentTick, std::function<void(const LedgerStanding*)>)> hand_over;
-    /// Events of a sentinel that are in the ledger now and were not before; only the kind is filled in.
+    /// Events of a sentinel that the ledger took and did not have before; only id and kind are filled in.
     std::function<void(const AgentIdentity&, const std::vector<RateLimitEvent>&)> recorded;
     std::function<void(const AgentIdentity&, const SkippedLines&)> skipped;
   };

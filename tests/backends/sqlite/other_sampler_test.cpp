@@ -164,7 +164,8 @@ TEST_CASE("agent: while the agent's own sampler is on we write events and no sam
   const std::string file = make_own_file(ledger, upstream_insert(kNoon, "agent-server"));
   const auto store = host.store();
   for (const std::int64_t since : {std::int64_t{1}, kPeriod, 2 * kPeriod}) {
-    const auto standing = must(store->append(ledger, tick({sample(kNoon + since, "a")}, {event(kNoon + since, 1)})));
+    auto standing = must(store->append(ledger, tick({sample(kNoon + since, "a")}, {event(kNoon + since, 1)})));
+    CHECK(std::exchange(standing.new_events, {}) == std::vector{event(kNoon + since, 1).id});
     CHECK(standing == LedgerStanding{file, std::nullopt, at(kNoon), true});
     CHECK(store->standing(ledger, at(kNoon + since)) == standing);
     CHECK(must(store->append(ledger, tick({}, {event(kNoon + since, 2)}))).yielding);

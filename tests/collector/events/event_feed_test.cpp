@@ -137,46 +137,6 @@ TEST_CASE("events of a log that was written anew, and is read again, are counted
   CHECK(host.recorded["a"] == 4);
 }
 
-TEST_CASE("a ledger is asked once whether it has newer events, and only if it has for each of them") {
-  Feeding host;
-  host.add("a");
-  for (int i = 0; i < 100; ++i) host.logs["/a"].push_back(std::to_string(i));
-  host.feed.adopt(host.fleet);
-  host.settle();
-  CHECK(host.recorded["a"] == 100);
-  CHECK(host.store.reports_asked_for == 100 / Feeding::kAtOnce);
-  CHECK(host.store.events_asked_for == 0);
-  host.inodes["/a"] = 7;
-  host.feed.log_changed("/a/logs");
-  host.settle();
-  CHECK(host.recorded["a"] == 100);
-  CHECK(host.store.events_asked_for == 100);
-}
-
-TEST_CASE("a ledger that does not answer which events it has is asked no more, and what is written then is counted") {
-  Feeding host;
-  host.add("a");
-  host.logs["/a"] = {"1", "2"};
-  host.feed.adopt(host.fleet);
-  host.settle();
-  for (const int answered : {0, 1}) {
-    CAPTURE(answered);
-    int answers = answered;
-    host.recorded.clear();
-    host.store.reports_asked_for = host.store.events_asked_for = 0;
-    host.store.before_read = [&]() -> Result<void> {
-      if (--answers < 0) return fail("locked", Error::Kind::busy);
-      return {};
-    };
-    ++host.inodes["/a"];
-    host.feed.log_changed("/a/logs");
-    host.settle();
-    CHECK(host.recorded["a"] == 2);
-    CHECK(host.store.reports_asked_for == 1);
-    CHECK(host.store.events_asked_for == answered);
-  }
-}
-
 TEST_CASE("a log that is watched is not looked at before something is told of it, others are at each check") {
   Feeding host;
   host.add("a");
