@@ -5,7 +5,7 @@ import { Chart } from './chart.js';
 import { foreign, h, setChildren, setShown, setText, syncRows } from './dom.js';
 import { bytes, cores, count, duration, percent, shortBytes, shortPercent, time } from './format.js';
 import { LimitsView } from './limits.js';
-import { kCpu, kMemory, kRanges, series } from './trend.js';
+import { averageCpu, kCpu, kMemory, kRanges, series } from './trend.js';
 import { badge, isMeasured, sourceNodes, sourceText, stateAdvice, updateBadge } from './words.js';
 
 const kAggregate = 'aggregate';
@@ -193,7 +193,7 @@ function updateProcess(row, { source, now, past }, names) {
   const cells = row.children;
   setChildren(cells[0], ...sourceNodes(source, names));
   row.classList.toggle('none', now === undefined);
-  const texts = [now ? percent(now.cpuPercent) : source === kAggregate ? '–' : 'ended', percent(past?.avgCpuPercent),
+  const texts = [now ? percent(now.cpuPercent) : source === kAggregate ? '–' : 'ended', percent(averageCpu(past)),
     percent(past?.peakCpuPercent), bytes(now?.rssBytes), bytes(past?.avgRssBytes), bytes(past?.peakRssBytes),
     now ? String(now.processes) : '–'];
   texts.forEach((text, i) => setText(cells[i + 1], text));

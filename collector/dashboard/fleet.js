@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { foreign, h, setChildren, setShown, setText, syncRows } from './dom.js';
 import { bytes, clock, cores, count, duration, percent, plain } from './format.js';
+import { averageCpu } from './trend.js';
 import { badge, updateBadge } from './words.js';
 
 const kWindowHours = 1;
@@ -106,7 +107,7 @@ function updateAgent(row, agent, busiest) {
   row.classList.toggle('none', agent.now === null);
   setShown(name.querySelector('.bar'), agent.now !== null);
   setText(now, percent(agent.now?.cpuPercent));
-  setText(average, percent(agent.window?.avgCpuPercent));
+  setText(average, percent(averageCpu(agent.window)));
   setText(highest, percent(agent.window?.peakCpuPercent));
   setText(memory, bytes(agent.now?.rssBytes));
   setText(processes, agent.now === null ? '–' : String(agent.now.processes));

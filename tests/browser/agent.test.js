@@ -27,6 +27,7 @@ before(async () => {
     INSERT INTO resource_samples SELECT ${now} - i * ${kMinute} - 1000, name, 1,
       CASE WHEN name = 'aggregate' THEN 40 WHEN i < 60 THEN 30 ELSE 10 END, 300 * 1048576, NULL, 6000000, 60000000, 3
       FROM minutes, sources;
+    UPDATE resource_samples SET fl_cpu_us = cpu_percent * fl_interval_us / 100;
     UPDATE resource_samples SET cpu_percent = 777.7 WHERE source = 'aggregate' AND ts = ${now} - ${kPeakAgo} - 1000;
     DELETE FROM resource_samples WHERE source = 'aggregate' AND ts BETWEEN ${now} - ${kGapAgo[0]} AND ${now} - ${kGapAgo[1]};
     INSERT INTO rate_limit_events VALUES
@@ -37,6 +38,11 @@ before(async () => {
     WITH RECURSIVE rows(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM rows WHERE i < 600)
     INSERT INTO resource_samples SELECT ${now} - i * ${5 * kMinute} - 1000, 'aggregate', 0, 1, 1048576, NULL, 3000000, 300000000, 1
       FROM rows WHERE i NOT BETWEEN 100 AND 106`);
+  // Half an hour at 80 % sampled each minute, and before that half an hour of nothing sampled each five minutes.
+  host.writeLedger(host.addAgent('mixed'), `
+    WITH RECURSIVE rows(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM rows WHERE i < 35)
+    INSERT INTO resource_samples SELECT ${now} - iif(i < 30, i, 30 + 5 * (i - 30)) * ${kMinute} - 1000, 'aggregate', 0,
+      iif(i < 30, 80, 0), 1048576, NULL, iif(i < 30, 48000000, 0), iif(i < 30, 60000000, 300000000), 1 FROM rows`);
   await host.serve();
   await until(async () => (await host.get('fleet/summary')).ts > 0, 'the first look');
   heavy = `/agents/${await host.idOf('heavy')}`;
@@ -122,6 +128,17 @@ test('the table says now, average and highest of the time that is chosen', async
   // One source alone.
   await page.getByLabel('of').selectOption({ label: 's3' });
   await until(async () => (await points(page)).every(([, , average]) => average === 30), 'its own trend is drawn');
+  page.blameless();
+});
+
+test('an average is over the time, not over the rows', async () => {
+  const page = await open(`/agents/${await host.idOf('mixed')}`, '1 hour');
+  assert.match(await page.locator('.readout').first().innerText(), /^40\.0 % on average, at most 80\.0 %/);
+  await page.getByText('Fleet').first().click();
+  const table = page.getByRole('table').filter({ hasText: 'Average, 1 h' });
+  await table.getByText('mixed').waitFor();
+  const [, , average, highest] = (await cellsOf(table)).find(([name]) => name.startsWith('mixed'));
+  assert.deepEqual([average, highest], ['40.0 %', '80.0 %']);
   page.blameless();
 });
 
