@@ -60,7 +60,9 @@ TEST_CASE(
     // Long enough that the queues are full and ticks are dropped.
     CHECK(test::await([&] { return fleet.dropped("h1") > 0 && fleet.dropped("locked") > 0; }));
     CHECK(fleet.dropped("good") == 0);
-    CHECK(fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}") == 0);
+    // Where others keep the host busy a tick may take longer than its second; if it waited for a disk most would.
+    CHECK(4 * fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}") <
+          static_cast<double>(fleet.ticks("good")));
 
     for (const auto& name : hung) {
       fleet.disk.end(name, "stall");
