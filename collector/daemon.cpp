@@ -55,8 +55,8 @@ std::string hour_text(WallTime time) {
   return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%MZ", &utc)};
 }
 
-// Besides those: one reading each of the agents' files, of environments and of /proc.
-static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + EventFeed::kMostJobs + Heaps::kAtOnce + 3 <= kPoolThreads);
+// Besides those: one reading each of the agents' files, of environments and of /proc or ps, and the start of a tmux.
+static_assert(StoreLane::kMostJobs + StoreReads::kMostJobs + EventFeed::kMostJobs + Heaps::kAtOnce + 4 <= kPoolThreads);
 
 /// Everything that lives on the loop. Members die in the reverse order of their declaration: first what calls others.
 class Daemon {

@@ -1,5 +1,6 @@
 #include "collector/sources/child.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -11,7 +12,9 @@
 #include <utility>
 #include <uv.h>
 
+#include "collector/clock.h"
 #include "collector/loop/handle.h"
+#include "collector/loop/worker.h"
 #include "collector/sources/descriptor.h"
 
 namespace fleetledger {
@@ -41,14 +44,81 @@ Result<std::string> output_of(const std::string& program, Result<ChildExit> exit
   return std::move(exit->output);
 }
 
-/// One child. Keeps itself alive from its start until it is reaped, so that its owner may go away before.
+namespace {
+
+/// What a job of the pool starts: a program, with nothing of ours but the child's ends of two pipes.
+struct Start {
+  ChildOptions options;
+  Descriptor out;
+  Descriptor err;
+  int failure = 0;  ///< as libuv counts errors; 0: these are set
+  pid_t pid = 0;
+  MonotonicTime started{};
+  BootTime boot_started{};
+
+  void run();
+};
+
+/// Not by uv_spawn(), which forks: that copies the page tables of all the memory we have, and took 20 ms with 500
+/// ledgers open. This holds up but the thread that it is called on.
+void Start::run() {
+  std::vector<char*> arguments{options.program.data()};
+  for (auto& argument : options.arguments) {
+    arguments.push_back(argument.data());
+  }
+  arguments.push_back(nullptr);
+  std::vector<char*> environment;
+  for (auto& entry : options.environment) {
+    environment.push_back(entry.data());
+  }
+  environment.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  sigset_t all;
+  sigset_t none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  // Each can fail for want of memory; without one of them the child would not be as it has to be.
+  int result = 0;
+  const auto then = [&result](auto step) { result = result == 0 ? step() : result; };
+  then([&] { return posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0); });
+  then([&] { return posix_spawn_file_actions_adddup2(&actions, out.get(), STDOUT_FILENO); });
+  then([&] { return posix_spawn_file_actions_adddup2(&actions, err.get(), STDERR_FILENO); });
+  then([&] { return posix_spawn_file_actions_addchdir_np(&actions, "/"); });
+  then([&] { return posix_spawnattr_setsigdefault(&attributes, &all); });
+  then([&] { return posix_spawnattr_setsigmask(&attributes, &none); });
+  // A session of its own, and so a process group of its own: all of it can be killed.
+  then([&] {
+    return posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  });
+  then([&] {
+    return posix_spawn(&pid, options.program.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  });
+  started = system_clock().monotonic();
+  boot_started = boot_now();
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  failure = -result;
+  out = Descriptor();
+  err = Descriptor();
+}
+
+}  // namespace
+
+/// One child. Keeps itself alive until it is reaped or could not be started, so that its owner may go away before.
 class ChildRunner::Run : public std::enable_shared_from_this<Run> {
  public:
-  Run(std::string program, std::size_t output_limit, Done done)
-      : program_(std::move(program)), output_limit_(output_limit), done_(std::move(done)) {}
+  Run(const ChildOptions& options, Done done)
+      : program_(options.program),
+        output_limit_(options.output_limit),
+        timeout_(options.timeout),
+        done_(std::move(done)) {}
 
-  /// 0, or libuv's error; then nothing was started.
-  int start(uv_loop_s* loop, const ChildOptions& options) {
+  /// 0, or libuv's error; then nothing is started and nobody told.
+  int start(uv_loop_t* loop, ChildOptions options) {
     out_ = make_handle<uv_pipe_t>([&](uv_pipe_t* pipe) { return uv_pipe_init(loop, pipe, 0); });
     err_ = make_handle<uv_pipe_t>([&](uv_pipe_t* pipe) { return uv_pipe_init(loop, pipe, 0); });
     timer_ = make_handle<uv_timer_t>([&](uv_timer_t* timer) { return uv_timer_init(loop, timer); });
@@ -57,45 +127,9 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
       return UV_ENOMEM;
     }
     out_->data = err_->data = timer_->data = ended_->data = this;
-    int failure = uv_signal_start(
-        ended_.get(), [](uv_signal_t* signal, int) { static_cast<Run*>(signal->data)->look_for_end(); }, SIGCHLD);
-    if (failure == 0) {
-      failure = spawn(options);
-    }
-    if (failure != 0) {
-      return failure;
-    }
-    uv_read_start(reinterpret_cast<uv_stream_t*>(out_.get()), give_buffer,
-                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
-                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_output);
-                  });
-    uv_read_start(reinterpret_cast<uv_stream_t*>(err_.get()), give_buffer,
-                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
-                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_reason);
-                  });
-    uv_update_time(loop);  // the loop's idea of now may be old, and the limit counts from here
-    uv_timer_start(
-        timer_.get(), [](uv_timer_t* timer) { static_cast<Run*>(timer->data)->out_of_time(); },
-        static_cast<std::uint64_t>(options.timeout.count()), 0);
-    timeout_ = options.timeout;
-    self_ = shared_from_this();
-    return 0;
-  }
-
-  [[nodiscard]] bool active() const { return self_ != nullptr; }
-
-  /// The child is killed and, once reaped, nobody is told.
-  void abandon() {
-    done_ = nullptr;
-    kill_group();
-  }
-
- private:
-  /// Starts the program, with nothing of ours but these pipes. Not by uv_spawn(), which forks: that copies the page
-  /// tables of all the memory we have, on the loop's thread, and took 20 ms with 500 ledgers open.
-  int spawn(const ChildOptions& options) {
-    std::array<Descriptor, 2> ends;  // the child's
-    for (auto [pipe, end] : {std::pair(out_.get(), ends.data()), std::pair(err_.get(), ends.data() + 1)}) {
+    const auto start = std::make_shared<Start>();
+    start->options = std::move(options);
+    for (auto [pipe, end] : {std::pair(out_.get(), &start->out), std::pair(err_.get(), &start->err)}) {
       std::array<uv_file, 2> files{};
       if (const int failure = uv_pipe(files.data(), UV_NONBLOCK_PIPE, 0); failure != 0) {
         return failure;
@@ -106,53 +140,60 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
         return failure;
       }
     }
-    std::vector<char*> arguments{const_cast<char*>(program_.c_str())};
-    for (const auto& argument : options.arguments) {
-      arguments.push_back(const_cast<char*>(argument.c_str()));
+    if (const int failure = uv_signal_start(
+            ended_.get(), [](uv_signal_t* signal, int) { static_cast<Run*>(signal->data)->look_for_end(); }, SIGCHLD);
+        failure != 0) {
+      return failure;
     }
-    arguments.push_back(nullptr);
-    std::vector<char*> environment;
-    for (const auto& entry : options.environment) {
-      environment.push_back(const_cast<char*>(entry.c_str()));
-    }
-    environment.push_back(nullptr);
-
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    sigset_t all;
-    sigset_t none;
-    sigfillset(&all);
-    sigemptyset(&none);
-    pid_t pid = 0;
-    // Each can fail for want of memory; without one of them the child would not be as it has to be.
-    int failure = 0;
-    const auto then = [&failure](auto step) { failure = failure == 0 ? step() : failure; };
-    then([&] { return posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0); });
-    then([&] { return posix_spawn_file_actions_adddup2(&actions, ends[0].get(), STDOUT_FILENO); });
-    then([&] { return posix_spawn_file_actions_adddup2(&actions, ends[1].get(), STDERR_FILENO); });
-    then([&] { return posix_spawn_file_actions_addchdir_np(&actions, "/"); });
-    then([&] { return posix_spawnattr_setsigdefault(&attributes, &all); });
-    then([&] { return posix_spawnattr_setsigmask(&attributes, &none); });
-    // A session of its own, and so a process group of its own: all of it can be killed.
-    then([&] {
-      return posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    });
-    then([&] {
-      return posix_spawn(&pid, program_.c_str(), &actions, &attributes, arguments.data(), environment.data());
-    });
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (failure != 0) {
-      return -failure;  // as libuv counts errors
-    }
-    pid_ = pid;
+    self_ = shared_from_this();
+    run_in_pool(
+        loop, [start] { start->run(); }, [start, self = self_] { self->started(*start); });
     return 0;
+  }
+
+  /// It is being started, or runs.
+  [[nodiscard]] bool active() const { return self_ != nullptr; }
+
+  /// The child is killed, if need be once it is started, and when it is reaped nobody is told.
+  void abandon() {
+    done_ = nullptr;
+    kill_group();
+  }
+
+ private:
+  void started(const Start& start) {
+    if (start.failure != 0) {
+      const auto alive = end();
+      tell(run_failed(program_, uv_strerror(start.failure), Error::Kind::unavailable));
+      return;
+    }
+    pid_ = start.pid;
+    exit_.started = start.started;
+    exit_.boot_started = start.boot_started;
+    if (!done_) {
+      kill_group();
+    }
+    uv_read_start(reinterpret_cast<uv_stream_t*>(out_.get()), give_buffer,
+                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
+                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_output);
+                  });
+    uv_read_start(reinterpret_cast<uv_stream_t*>(err_.get()), give_buffer,
+                  [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
+                    static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_reason);
+                  });
+    const auto since = std::chrono::floor<std::chrono::milliseconds>(system_clock().monotonic() - start.started);
+    uv_update_time(timer_->loop);  // the loop's idea of now may be old
+    uv_timer_start(
+        timer_.get(), [](uv_timer_t* timer) { static_cast<Run*>(timer->data)->out_of_time(); },
+        static_cast<std::uint64_t>(std::max(timeout_ - since, std::chrono::milliseconds{0}).count()), 0);
+    look_for_end();  // the signal of its end may have come before we knew its pid
   }
 
   /// Some child of ours has ended.
   void look_for_end() {
+    if (pid_ == 0) {
+      return;  // it is still being started, and looked for when that is over
+    }
     int status = 0;
     pid_t ended = 0;
     do {
@@ -210,7 +251,7 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
   }
 
   void kill_group() {
-    if (active()) {
+    if (active() && pid_ != 0) {
       ::kill(-pid_, SIGKILL);
     }
   }
@@ -219,22 +260,28 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
     // All that the child itself wrote is in the pipes by now; what holds them open beyond that is not waited for.
     drain(out_, &Run::take_output);
     drain(err_, &Run::take_reason);
+    exit_.status = status;
+    exit_.signal = signal;
+    const auto alive = end();
+    if (!failure_.empty()) {
+      tell(run_failed(program_, failure_));
+    } else {
+      tell(std::move(exit_));
+    }
+  }
+
+  /// Nothing of it is left but what the caller holds.
+  std::shared_ptr<Run> end() {
     ended_.reset();
     timer_.reset();
     out_.reset();
     err_.reset();
-    exit_.status = status;
-    exit_.signal = signal;
+    return std::exchange(self_, nullptr);
+  }
 
-    const auto alive = std::exchange(self_, nullptr);
-    const auto done = std::exchange(done_, nullptr);
-    if (!done) {
-      return;
-    }
-    if (!failure_.empty()) {
-      done(run_failed(program_, failure_));
-    } else {
-      done(std::move(exit_));
+  void tell(Result<ChildExit> exit) {
+    if (const auto done = std::exchange(done_, nullptr)) {
+      done(std::move(exit));
     }
   }
 
@@ -260,7 +307,7 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
 
   std::string program_;
   std::size_t output_limit_;
-  std::chrono::milliseconds timeout_{};
+  std::chrono::milliseconds timeout_;
   Done done_;
   ChildExit exit_;
   std::string failure_;  ///< why it was killed by us; empty if it was not
@@ -271,8 +318,8 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
   UvHandle<uv_pipe_t> err_;
   UvHandle<uv_timer_t> timer_;
   UvHandle<uv_signal_t> ended_;
-  pid_t pid_ = 0;
-  std::shared_ptr<Run> self_;  ///< set while the child lives
+  pid_t pid_ = 0;              ///< 0 while it is being started
+  std::shared_ptr<Run> self_;  ///< set until the child is reaped, or could not be started
 };
 
 ChildRunner::ChildRunner(uv_loop_s* loop) : loop_(loop) {}
@@ -285,14 +332,15 @@ ChildRunner::~ChildRunner() {
 
 bool ChildRunner::running() const { return run_ && run_->active(); }
 
-void ChildRunner::run(const ChildOptions& options, const Done& done) {
+void ChildRunner::run(ChildOptions options, Done done) {
   if (running()) {
     done(run_failed(options.program, "the one before it still runs", Error::Kind::busy));
     return;
   }
-  auto started = std::make_shared<Run>(options.program, options.output_limit, done);
-  if (const int failure = started->start(loop_, options); failure != 0) {
-    done(run_failed(options.program, uv_strerror(failure), Error::Kind::unavailable));
+  auto program = options.program;
+  auto started = std::make_shared<Run>(options, done);
+  if (const int failure = started->start(loop_, std::move(options)); failure != 0) {
+    done(run_failed(program, uv_strerror(failure), Error::Kind::unavailable));
     return;
   }
   run_ = std::move(started);

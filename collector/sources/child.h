@@ -24,10 +24,12 @@ struct ChildOptions {
 
 /// How a child ended, once it is reaped.
 struct ChildExit {
-  int status = 0;      ///< its exit status, if it was not ended by a signal
-  int signal = 0;      ///< the signal that ended it, or 0
-  std::string output;  ///< its whole stdout, within the limit
-  std::string reason;  ///< the first line of its stderr, at most 200 printable characters: for messages
+  int status = 0;           ///< its exit status, if it was not ended by a signal
+  int signal = 0;           ///< the signal that ended it, or 0
+  std::string output;       ///< its whole stdout, within the limit
+  std::string reason;       ///< the first line of its stderr, at most 200 printable characters: for messages
+  MonotonicTime started{};  ///< when it was found to be past its exec, and so had hardly done anything
+  BootTime boot_started{};  ///< the same moment on the time line of process starts
 };
 
 /// The output of a child that ended well: exit status 0, no signal. Anything else is an Error with its reason.
@@ -35,8 +37,9 @@ struct ChildExit {
 
 /// Runs one program at a time on the loop: stdin is /dev/null, stdout is collected, of stderr a first line is kept.
 /// Nothing is reported before the child is reaped. What grandchildren do with its pipes is not waited for.
-/// All on the loop's thread. The destructor kills a running child and drops its callback; the loop then goes on until
-/// the child is reaped.
+/// All on the loop's thread, but for the start, which is one job of libuv's pool: who starts a program waits until the
+/// child is past its exec. The destructor kills a running child, also one that is still being started, and drops its
+/// callback; the loop then goes on until the child is reaped.
 class ChildRunner {
  public:
   using Done = std::function<void(Result<ChildExit>)>;
@@ -46,11 +49,13 @@ class ChildRunner {
   ChildRunner(const ChildRunner&) = delete;
   ChildRunner& operator=(const ChildRunner&) = delete;
 
-  /// Starts the program and calls `done` exactly once, possibly before this returns: with the exit, whatever its
-  /// status, or with an Error if it could not be started, ran out of time, printed more than the limit, or if the one
-  /// before it still runs (Error::Kind::busy).
-  void run(const ChildOptions& options, const Done& done);
+  /// Has the program started and calls `done` exactly once: with the exit, whatever its status, or with an Error if it
+  /// could not be started, ran out of time (counted from its start), printed more than the limit, or if the one before
+  /// it still runs (Error::Kind::busy). Before this returns only if that one does, or if we lack what a child needs:
+  /// memory, descriptors. A program that cannot be started is told of later.
+  void run(ChildOptions options, Done done);
 
+  /// From run() on until `done` is called.
   [[nodiscard]] bool running() const;
 
  private:

@@ -118,7 +118,6 @@ class PsSource final : public ProcessSource {
  private:
   /// One run of ps.
   void run(std::vector<std::string> arguments, std::function<void(Result<Printed>)> done) {
-    const bool ours = !child_.running();
     child_.run({.program = options_.program,
                 .arguments = std::move(arguments),
                 .environment = {"LC_ALL=C.UTF-8", "PATH=" + std::string(kProgramPath)},
@@ -126,10 +125,12 @@ class PsSource final : public ProcessSource {
                 .output_limit = options_.output_limit},
                [this, done = std::move(done)](Result<ChildExit> exit) {
                  Printed printed;
-                 printed.look.started = started_;
-                 printed.look.boot_started = boot_started_;
                  printed.look.ended = system_clock().monotonic();
                  printed.look.boot_ended = boot_now();
+                 if (exit) {
+                   printed.look.started = exit->started;
+                   printed.look.boot_started = exit->boot_started;
+                 }
                  auto output = output_of(options_.program, std::move(exit));
                  if (!output) {
                    done(fail(std::move(output.error())));
@@ -138,11 +139,6 @@ class PsSource final : public ProcessSource {
                  printed.text = std::move(*output);
                  done(std::move(printed));
                });
-    if (ours) {
-      // By now the child is past its exec and has not looked at anything.
-      started_ = system_clock().monotonic();
-      boot_started_ = boot_now();
-    }
   }
 
   /// Has the pool make a table of what was printed. One at a time: the history is one.
@@ -161,8 +157,6 @@ class PsSource final : public ProcessSource {
   PsOptions options_;
   std::shared_ptr<PsHistory> history_;  ///< used by the job that reads
   bool reading_ = false;
-  MonotonicTime started_{};
-  BootTime boot_started_{};
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  ///< asked by a job that outlives us
   ChildRunner child_;                                                       // dies first: no callback comes after
 };

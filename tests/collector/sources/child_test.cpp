@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include "tests/support/temp_dir.h"
@@ -49,6 +50,14 @@ class Fixture {
 bool have_children() {
   siginfo_t info{};
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
+/// A child that nobody has reaped yet, and that stays so.
+void wait_for_end_of_a_child() {
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) != 0) {
+    ::sched_yield();  // it is not started yet
+  }
 }
 
 /// Ended, whether or not its parent has noticed.
@@ -180,6 +189,58 @@ TEST_CASE_METHOD(Fixture, "what cannot be started is an error that says why") {
   CHECK(run("echo well again"));
 }
 
+TEST_CASE_METHOD(Fixture, "what cannot be started is told of once, later, and leaves no descriptor open") {
+  REQUIRE(run("exit 0"));  // the loop has opened what it needs for itself
+  const auto lowest_free = [] {
+    const int lowest = ::dup(0);
+    ::close(lowest);
+    return lowest;
+  };
+  const int before = lowest_free();
+  int told = 0;
+  runner.run(options(dir / "missing"), [&](const Result<ChildExit>& exit) {
+    ++told;
+    CHECK_FALSE(exit);
+    CHECK_FALSE(runner.running());
+  });
+  CHECK(told == 0);
+  CHECK(runner.running());
+  loop.await([&] { return told > 0; });
+  uv_run(loop.get(), UV_RUN_DEFAULT);
+  CHECK(told == 1);
+  CHECK(lowest_free() == before);
+}
+
+TEST_CASE_METHOD(Fixture, "a child that ends before the loop hears of its start is reported whole") {
+  std::optional<Result<ChildExit>> result;
+  runner.run(options(dir.script("program", "echo quick; echo why >&2; exit 3")),
+             [&](Result<ChildExit> exit) { result = std::move(exit); });
+  wait_for_end_of_a_child();
+  CHECK_FALSE(result);
+  CHECK(runner.running());
+  loop.await([&] { return result.has_value(); });
+  REQUIRE(*result);
+  CHECK((*result)->output == "quick\n");
+  CHECK((*result)->reason == "why");
+  CHECK((*result)->status == 3);
+  CHECK_FALSE(have_children());
+}
+
+TEST_CASE_METHOD(Fixture, "a child's time counts from its start, not from when the loop hears of that") {
+  auto with = options(dir.script("program", "exec sleep 1000"));
+  with.timeout = 1s;
+  std::optional<Result<ChildExit>> result;
+  runner.run(with, [&](Result<ChildExit> exit) { result = std::move(exit); });
+  while (!have_children()) {
+    ::sched_yield();
+  }
+  std::this_thread::sleep_for(1s);
+  const auto heard = std::chrono::steady_clock::now();
+  loop.await([&] { return result.has_value(); });
+  CHECK_FALSE(*result);
+  CHECK(std::chrono::steady_clock::now() - heard < 1s);
+}
+
 TEST_CASE_METHOD(Fixture, "no descriptors left is an error, and passes") {
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
@@ -222,22 +283,54 @@ TEST_CASE_METHOD(Fixture, "the callback may start the next child") {
   loop.await([&] { return ended == 3; });
 }
 
-TEST_CASE("a runner that goes away kills its child, tells nobody, and the child is reaped") {
-  const TempDir dir;
+namespace {
+
+/// A runner that goes away after run(), once `then` is over. The loop is not run before.
+template <typename Then>
+void let_go(const std::string& program, const Then& then) {
   bool told = false;
   {
     TestLoop loop;
     auto runner = std::make_unique<ChildRunner>(loop.get());
-    runner->run({.program = dir.script("program", "exec sleep 1000"),
-                 .arguments = {},
-                 .environment = {"PATH=/usr/bin:/bin"},
-                 .timeout = 600s},
-                [&](Result<ChildExit>) { told = true; });
+    runner->run({.program = program, .arguments = {}, .environment = {"PATH=/usr/bin:/bin"}, .timeout = 600s},
+                [&](const Result<ChildExit>&) { told = true; });
+    then(loop);
     REQUIRE(runner->running());
     runner.reset();
   }  // the loop ends only when the child is reaped
   CHECK_FALSE(told);
   CHECK_FALSE(have_children());
+}
+
+}  // namespace
+
+TEST_CASE("a runner that goes away kills its child, tells nobody, and the child is reaped") {
+  const TempDir dir;
+  const auto program = dir.script("program", "echo > " + (dir / "runs") + "; exec sleep 1000");
+  const auto runs = [&] { return ::access((dir / "runs").c_str(), F_OK) == 0; };
+  SECTION("while it is being started") {
+    let_go(program, [](TestLoop&) {});
+  }
+  SECTION("while it runs and the loop has not heard of it") {
+    let_go(program, [&](TestLoop&) {
+      while (!runs()) {
+        ::sched_yield();
+      }
+    });
+  }
+  SECTION("while it runs") {
+    let_go(program, [&](TestLoop& loop) {
+      while (!runs()) {
+        uv_run(loop.get(), UV_RUN_NOWAIT);
+      }
+    });
+  }
+  SECTION("when it has ended and the loop has not heard of it") {
+    let_go(dir.script("quick", "exit 0"), [](TestLoop&) { wait_for_end_of_a_child(); });
+  }
+  SECTION("while what cannot be started is tried") {
+    let_go(dir / "missing", [](TestLoop&) {});
+  }
 }
 
 TEST_CASE("the callback may let its runner go") {
