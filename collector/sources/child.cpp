@@ -1,6 +1,5 @@
 #include "collector/sources/child.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -94,11 +93,11 @@ void Start::run() {
   then([&] {
     return posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   });
+  started = system_clock().monotonic();
+  boot_started = boot_now();
   then([&] {
     return posix_spawn(&pid, options.program.c_str(), &actions, &attributes, arguments.data(), environment.data());
   });
-  started = system_clock().monotonic();
-  boot_started = boot_now();
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   failure = -result;
@@ -145,6 +144,10 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
         failure != 0) {
       return failure;
     }
+    uv_update_time(loop);  // its idea of now may be old
+    uv_timer_start(
+        timer_.get(), [](uv_timer_t* timer) { static_cast<Run*>(timer->data)->out_of_time(); },
+        static_cast<std::uint64_t>(timeout_.count()), 0);
     self_ = shared_from_this();
     run_in_pool(
         loop, [start] { start->run(); }, [start, self = self_] { self->started(*start); });
@@ -181,11 +184,6 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
                   [](uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
                     static_cast<Run*>(stream->data)->read_some(stream, got, buffer, &Run::take_reason);
                   });
-    const auto since = std::chrono::floor<std::chrono::milliseconds>(system_clock().monotonic() - start.started);
-    uv_update_time(timer_->loop);  // the loop's idea of now may be old
-    uv_timer_start(
-        timer_.get(), [](uv_timer_t* timer) { static_cast<Run*>(timer->data)->out_of_time(); },
-        static_cast<std::uint64_t>(std::max(timeout_ - since, std::chrono::milliseconds{0}).count()), 0);
     look_for_end();  // the signal of its end may have come before we knew its pid
   }
 
@@ -244,8 +242,12 @@ class ChildRunner::Run : public std::enable_shared_from_this<Run> {
   }
 
   void out_of_time() {
+    const auto within = " within " + std::to_string(timeout_.count()) + " ms";
+    if (pid_ == 0) {
+      return tell(run_failed(program_, "it could not be started" + within));  // and is killed once it is
+    }
     if (failure_.empty()) {
-      failure_ = "it did not end within " + std::to_string(timeout_.count()) + " ms and was killed";
+      failure_ = "it did not end" + within + " and was killed";
     }
     kill_group();
   }

@@ -28,7 +28,7 @@ struct ChildExit {
   int signal = 0;           ///< the signal that ended it, or 0
   std::string output;       ///< its whole stdout, within the limit
   std::string reason;       ///< the first line of its stderr, at most 200 printable characters: for messages
-  MonotonicTime started{};  ///< when it was found to be past its exec, and so had hardly done anything
+  MonotonicTime started{};  ///< just before it was started
   BootTime boot_started{};  ///< the same moment on the time line of process starts
 };
 
@@ -36,7 +36,7 @@ struct ChildExit {
 [[nodiscard]] Result<std::string> output_of(const std::string& program, Result<ChildExit> exit);
 
 /// Runs one program at a time on the loop: stdin is /dev/null, stdout is collected, of stderr a first line is kept.
-/// Nothing is reported before the child is reaped. What grandchildren do with its pipes is not waited for.
+/// What has begun is not reported before it is reaped. What grandchildren do with its pipes is not waited for.
 /// All on the loop's thread, but for the start, which is one job of libuv's pool: who starts a program waits until the
 /// child is past its exec. The destructor kills a running child, also one that is still being started, and drops its
 /// callback; the loop then goes on until the child is reaped.
@@ -50,12 +50,13 @@ class ChildRunner {
   ChildRunner& operator=(const ChildRunner&) = delete;
 
   /// Has the program started and calls `done` exactly once: with the exit, whatever its status, or with an Error if it
-  /// could not be started, ran out of time (counted from its start), printed more than the limit, or if the one before
-  /// it still runs (Error::Kind::busy). Before this returns only if that one does, or if we lack what a child needs:
-  /// memory, descriptors. A program that cannot be started is told of later.
+  /// could not be started, ran out of time (counted from here, its start included), printed more than the limit, or if
+  /// the one before it still runs (Error::Kind::busy). Before this returns only if that one does, or if we lack what a
+  /// child needs: memory, descriptors. A program that cannot be started is told of later.
   void run(ChildOptions options, Done done);
 
-  /// From run() on until `done` is called.
+  /// From run() on until the child is reaped or could not be started. A start that hangs on its disk goes on after
+  /// `done` was told that time is over; the child is then killed as soon as it begins.
   [[nodiscard]] bool running() const;
 
  private:
