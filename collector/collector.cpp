@@ -229,7 +229,9 @@ Micros Collector::State::period_of(const Agent& agent) const {
 
 void Collector::State::read_files(Depth depth, std::function<void()> then) {
   if (reading_files) {
-    return then();  // the one under way will be adopted; this disk needs no second reader
+    // The one under way will be adopted: this disk needs no second reader. What it was not asked to look at is next.
+    read_again = std::max(read_again.value_or(depth), depth);
+    return then();
   }
   reading_files = true;
   if (depth == Depth::folders) {

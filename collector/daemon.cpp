@@ -23,6 +23,7 @@
 #include "collector/loop/open_loop.h"
 #include "collector/loop/worker.h"
 #include "collector/metrics_view.h"
+#include "collector/reading_plan.h"
 #include "collector/service.h"
 #include "collector/sources/procfs_source.h"
 #include "collector/start_up_memory.h"
@@ -31,8 +32,6 @@
 namespace fleetledger {
 namespace {
 
-/// All files are stat'ed this often, whatever the watches say.
-constexpr Micros kFileCheck = std::chrono::seconds{60};
 /// A burst of changes is read once, and a steady stream of them once a second.
 constexpr Micros kSettle = std::chrono::milliseconds{50};
 constexpr Micros kBetweenRereads = std::chrono::seconds{1};
@@ -40,6 +39,8 @@ constexpr Micros kBetweenRereads = std::chrono::seconds{1};
 constexpr std::uint64_t kTicksOfStart = 8;
 /// What stopping may take, ledgers included.
 constexpr Micros kStopLimit = std::chrono::milliseconds{800};
+/// What closing may take after that, children included.
+constexpr std::chrono::milliseconds kCloseLimit{150};
 /// How much of that a tick under way may take.
 constexpr Micros kTickGrace = std::chrono::milliseconds{400};
 constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
@@ -107,10 +108,8 @@ class Daemon {
   const Config started_config_;
   ConfigurationStanding configuration_{.since = started_};
   std::optional<Config> reloaded_;  ///< for discovery, at its next reading
-  MonotonicTime files_checked_{};
-  MonotonicTime reread_{};                    ///< because of a change
-  std::vector<std::string> changed_folders_;  ///< told by the watcher, not read yet
-  bool tick_begun_ = false;                   ///< since folders that are not watched were looked at
+  ReadingPlan plan_{clock_.monotonic()};
+  MonotonicTime reread_{};  ///< because of a change
   std::uint64_t ticks_ = 0;
   bool stopping_ = false;
   bool draining_ = false;
@@ -152,7 +151,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
                                             }},
                      .begun =
                          [this] {
-                           tick_begun_ = true;
+                           plan_.tick_begins();
                            if (service_) {
                              service_->tick_begins();
                            }
@@ -213,7 +212,6 @@ Result<void> Daemon::start() {
     return fed;
   }
   watcher_ = std::make_unique<Watcher>(loop_, [this](const WatchedFolder& folder) { on_folder_changed(folder); });
-  files_checked_ = clock_.monotonic();
   collector_.tick();
   return {};
 }
@@ -251,37 +249,30 @@ UvHandle<uv_signal_t> Daemon::watch_signal(int number) {
 }
 
 void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then) {
-  if (clock_.monotonic() - files_checked_ >= kFileCheck) {
-    depth = std::max(depth, Depth::changed);  // ticks may leave the timer no time for it
-  }
-  if (depth != Depth::told) {
-    files_checked_ = clock_.monotonic();
-  }
   struct Reading {
     std::shared_ptr<Discovery> discovery;
     std::optional<Config> config;
-    FolderNews news;
+    ReadingPlan::Reading plan;
     std::shared_ptr<const Fleet> fleet;
   };
-  const auto reading = std::make_shared<Reading>(
-      Reading{discovery_, std::exchange(reloaded_, std::nullopt), {std::exchange(changed_folders_, {}), {}}, {}});
-  // Once a tick, however often others tell of changes.
-  if (std::exchange(tick_begun_, false)) {
-    reading->news.unwatched = unwatched();
-  }
+  const auto reading =
+      std::make_shared<Reading>(Reading{discovery_,
+                                        std::exchange(reloaded_, std::nullopt),
+                                        plan_.begin(depth, clock_.monotonic(), [this] { return unwatched(); }),
+                                        {}});
   runtime_.runtime().in_pool(
-      [reading, depth, places = options_.places, wall = clock_.wall()] {
+      [reading, places = options_.places, wall = clock_.wall()] {
         if (reading->config) {
           reading->discovery->reconfigure(discovery_options(*reading->config, places));
         }
-        reading->fleet = reading->discovery->refresh(depth, wall, reading->news);
+        reading->fleet = reading->discovery->refresh(reading->plan.depth, wall, reading->plan.news);
       },
       [this, reading, then = std::move(then), alive = std::weak_ptr(alive_)] {
         if (alive.expired()) {
           return;
         }
         if (watcher_) {
-          watcher_->watch(reading->fleet->folders, reading->fleet->silent);
+          watcher_->watch(reading->fleet->folders, reading->fleet->silent, reading->plan.asks_unwatched);
           log::warning_once("watch_failed", "folders", watcher_->remark().value_or(""));
         }
         *tmux_hints_ = tmux_hints(*reading->fleet);
@@ -292,7 +283,9 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
 std::vector<std::string> Daemon::unwatched() const {
   std::vector<std::string> folders;
   for (const auto& folder : collector_.fleet()->folders) {
-    if (folder.holds != WatchedFolder::Holds::logs && (!watcher_ || !watcher_->tells_all(folder))) {
+    // A log that is not there yet is looked for by those who read it.
+    const bool matters = folder.holds != WatchedFolder::Holds::logs || folder.which.exists();
+    if (matters && (!watcher_ || !watcher_->tells_all(folder))) {
       folders.push_back(folder.path);
     }
   }
@@ -356,7 +349,7 @@ void Daemon::tell_status() {
 
 void Daemon::arm() {
   const auto now = clock_.monotonic();
-  const auto next = std::min(collector_.next_deadline().value_or(MonotonicTime::max()), files_checked_ + kFileCheck);
+  const auto next = std::min(collector_.next_deadline().value_or(MonotonicTime::max()), plan_.check_due());
   const auto delay = std::chrono::ceil<std::chrono::milliseconds>(std::max(next - now, Micros{0})).count();
   uv_update_time(loop_);
   uv_timer_start(
@@ -370,9 +363,9 @@ void Daemon::on_timer() {
   if (deadline && *deadline <= now) {
     return collector_.tick();  // the timer is armed again when it is over
   }
-  if (now - files_checked_ >= kFileCheck) {
+  if (now >= plan_.check_due()) {
+    plan_.check_asked_for(now);
     collector_.reread_files(Depth::changed);
-    files_checked_ = now;
   }
   arm();
 }
@@ -381,11 +374,7 @@ void Daemon::on_folder_changed(const WatchedFolder& folder) {
   if (folder.holds == WatchedFolder::Holds::logs) {
     return collector_.log_changed(folder.path);
   }
-  const bool pending = !changed_folders_.empty();
-  if (std::find(changed_folders_.begin(), changed_folders_.end(), folder.path) == changed_folders_.end()) {
-    changed_folders_.push_back(folder.path);
-  }
-  if (pending) {
+  if (!plan_.changed(folder.path)) {
     return;
   }
   const auto wait = std::max(kSettle, reread_ + kBetweenRereads - clock_.monotonic());
@@ -481,6 +470,24 @@ void Daemon::leave() {
   uv_stop(loop_);
 }
 
+/// Runs the loop until every handle is closed, every child reaped and every job of the pool over; whether that came in
+/// time. One that is being started while its disk hangs can neither be killed nor reaped.
+bool close_all(uv_loop_t& loop) {
+  uv_timer_t limit;
+  uv_timer_init(&loop, &limit);
+  uv_unref(reinterpret_cast<uv_handle_t*>(&limit));
+  uv_update_time(&loop);
+  uv_timer_start(
+      &limit, [](uv_timer_t* timer) { uv_stop(timer->loop); }, static_cast<std::uint64_t>(kCloseLimit.count()), 0);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  if (uv_loop_alive(&loop) != 0) {
+    return false;
+  }
+  uv_close(reinterpret_cast<uv_handle_t*>(&limit), nullptr);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  return true;
+}
+
 }  // namespace
 
 DiscoveryOptions discovery_options(const Config& config, const Places& places) {
@@ -520,10 +527,12 @@ Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store) {
       uv_run(&loop, UV_RUN_DEFAULT);
     }
     if (daemon.stuck()) {
-      return Ended::store_stuck;
+      return Ended::stuck;
     }
   }
-  uv_run(&loop, UV_RUN_DEFAULT);  // until every handle is closed and every child reaped
+  if (!close_all(loop)) {
+    return ended ? Ended::stuck : ended;
+  }
   uv_loop_close(&loop);
   return ended;
 }

@@ -43,8 +43,8 @@ struct DaemonOptions {
 };
 
 enum class Ended {
-  stopped,      ///< as asked: everything is closed and on disk
-  store_stuck,  ///< a ledger did not answer within the time that stopping may take: leave without joining threads
+  stopped,  ///< as asked: everything is closed and on disk
+  stuck,    ///< a ledger, a file or a program did not answer in the time that stopping may take: join no thread
 };
 
 /// Runs the collector on a loop of its own until SIGTERM, SIGINT or `stop_after`, then ends within a second.

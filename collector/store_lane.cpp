@@ -239,6 +239,7 @@ void StoreLane::State::finish_append(Agent& agent, Queued queued, Result<LedgerS
     agent.health.failing_since.reset();
     agent.retry = kFirstRetry;
     queued.tell(&*agent.health.standing);
+    agent.health.standing->new_events.clear();  // told once, and many at first sight of a log
   } else {
     fail_append(agent, std::move(queued), std::move(result).error());
   }

@@ -35,10 +35,11 @@ int meter(const Setup& setup, DaemonOptions options) {
   if (!ended) {
     return print_error(ended.error());
   }
-  if (*ended == Ended::store_stuck) {
-    log::warning("stopped", {{"reason", "a ledger or a file did not answer in time; its last tick may be missing"}});
+  if (*ended == Ended::stuck) {
+    log::warning("stopped",
+                 {{"reason", "a ledger, a file or a program did not answer in time; the last tick may be missing"}});
     std::fflush(stdout);
-    _exit(kExitOk);  // joining the pool would wait for that disk
+    _exit(kExitOk);  // joining the pool would wait for it
   }
   return kExitOk;
 }

@@ -401,8 +401,8 @@ class Discovery::Impl {
     std::vector<std::shared_ptr<AgentFiles>> files;
     for (auto& [path, agent] : agents_) {
       if (silent_since(agent, path)) continue;
-      if (agent.config_is_read && !is_told(settings_path(path)) && !has_returned(agent, path) &&
-          !agent.files->config.mark.again) {
+      if (agent.config_is_read && !is_told(settings_path(path)) && !is_told(logs_path(path)) &&
+          !has_returned(agent, path) && !agent.files->config.mark.again) {
         continue;
       }
       paths.push_back(path);
@@ -413,9 +413,8 @@ class Discovery::Impl {
     const auto changed = ask(paths, [paths, files, limits, now = now_](std::size_t at) {
       const auto instar = open_instar(paths[at]);
       AgentFiles& mine = *files[at];
-      const auto before = std::exchange(mine.instar, identify(instar));
-      const auto logs_before = std::exchange(mine.logs, identify(Folder::open(logs_path(paths[at]))));
-      const bool others = mine.instar != before || mine.logs != logs_before;
+      bool others = identify(instar, mine.instar);
+      others |= identify(Folder::open(logs_path(paths[at])), mine.logs);
       return mine.config.refresh(instar, "config.json", limits, now, parse_agent_config) || others;
     });
     bool any = false;

@@ -14,8 +14,7 @@ constexpr std::size_t kLongestRegistry = std::size_t{4} << 20U;
 bool HomeRegistry::refresh(Uid user, WallTime now) {
   const FileLimits limits{.size = kLongestRegistry, .user = user};
   const auto instar = open_instar(home_);
-  const auto before = std::exchange(which_, identify(instar));
-  bool changed = which_ != before;
+  bool changed = identify(instar, which_);
   changed |= current_.refresh(instar, "registry.json", limits, now, parse_registry);
   if (current_.missing) {
     current_.good.reset();

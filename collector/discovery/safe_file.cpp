@@ -72,19 +72,6 @@ FileIdentity identity_of(const struct stat& status) {
           static_cast<std::int64_t>(status.st_size), nanoseconds(modified), nanoseconds(changed)};
 }
 
-/// Whether a folder is on a disk of this host; false where that cannot be told.
-bool is_local(int folder) {
-  struct statfs status {};
-  if (::fstatfs(folder, &status) != 0) return false;
-#ifdef __linux__
-  constexpr std::array<std::uint32_t, 8> kRemote{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
-                                                 V9FS_MAGIC,      FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    CEPH_SUPER_MAGIC};
-  return std::find(kRemote.begin(), kRemote.end(), static_cast<std::uint32_t>(status.f_type)) == kRemote.end();
-#else
-  return (status.f_flags & MNT_LOCAL) != 0;
-#endif
-}
-
 /// What is wrong with a file before a byte of it is read; empty if nothing.
 std::string objection(const struct stat& status, const FileLimits& limits) {
   if (S_ISDIR(status.st_mode)) return "it is a folder";
@@ -152,10 +139,16 @@ Folder& Folder::operator=(Folder&& other) noexcept {
   return *this;
 }
 
-FolderIdentity Folder::which() const {
-  const auto identity = stat();
-  if (!identity) return {};
-  return {identity->device, identity->inode, is_local(descriptor_)};
+bool Folder::is_local() const {
+  struct statfs status {};
+  if (::fstatfs(descriptor_, &status) != 0) return false;
+#ifdef __linux__
+  constexpr std::array<std::uint32_t, 8> kRemote{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                                 V9FS_MAGIC,      FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    CEPH_SUPER_MAGIC};
+  return std::find(kRemote.begin(), kRemote.end(), static_cast<std::uint32_t>(status.f_type)) == kRemote.end();
+#else
+  return (status.f_flags & MNT_LOCAL) != 0;
+#endif
 }
 
 Result<FileIdentity> Folder::stat() const {
@@ -262,8 +255,13 @@ Result<std::optional<Folder>> open_instar(const std::string& path) {
   return (*folder)->below(".instar");
 }
 
-FolderIdentity identify(const Result<std::optional<Folder>>& folder) {
-  return folder && *folder ? (*folder)->which() : FolderIdentity{};
+bool identify(const Result<std::optional<Folder>>& folder, FolderIdentity& known) {
+  const auto now = folder && *folder ? (*folder)->stat() : Result<FileIdentity>(FileIdentity{});
+  const FolderIdentity found = now ? FolderIdentity{now->device, now->inode} : FolderIdentity{};
+  if (found.device == known.device && found.inode == known.inode) return false;
+  known = found;
+  known.local = found.exists() && (*folder)->is_local();
+  return true;
 }
 
 FileLook look_at_file(const Folder& folder, const std::string& name, const FileLimits& limits, WallTime now,

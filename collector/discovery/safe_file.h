@@ -81,7 +81,8 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
-  [[nodiscard]] FolderIdentity which() const;
+  /// Whether it is on a disk of this host; false where that cannot be told.
+  [[nodiscard]] bool is_local() const;
   /// The folder's own identity, as that of a file: it differs whenever an entry came or went.
   [[nodiscard]] Result<FileIdentity> stat() const;
   /// Identity of whatever has this name (a link is not followed); nothing if there is nothing.
@@ -108,8 +109,8 @@ class Folder {
 /// The folder `.instar` of a home or an agent, `path` being as for Folder::open; nothing if there is none.
 [[nodiscard]] Result<std::optional<Folder>> open_instar(const std::string& path);
 
-/// Of a folder that was opened so.
-[[nodiscard]] FolderIdentity identify(const Result<std::optional<Folder>>& folder);
+/// Which folder was opened so; whether that is another one than `known` said. What it is on is asked only then.
+bool identify(const Result<std::optional<Folder>>& folder, FolderIdentity& known);
 
 /// What is remembered of a file between two looks at it.
 struct FileMark {

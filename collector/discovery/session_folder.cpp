@@ -43,8 +43,7 @@ Result<std::optional<Folder>> pass_on(const Result<std::optional<Folder>>& witho
 
 bool SessionFolder::refresh(const Result<std::optional<Folder>>& instar, bool list, Uid user, WallTime now) {
   const auto sessions = instar && *instar ? (*instar)->below("state/sessions") : pass_on(instar);
-  const auto before = std::exchange(which_, identify(sessions));
-  changed_ = which_ != before;
+  changed_ = identify(sessions, which_);
   if (!sessions) {
     set_problem(sessions.error().text);
     return changed_;

@@ -5,11 +5,12 @@
 
 namespace fleetledger {
 
-/// Tells a folder from another one of its name. All zero where there is none, or none that can be looked at.
+/// Tells a folder from another one of its name. All zero where there is none, or none that can be looked at; see
+/// identify().
 struct FolderIdentity {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
-  bool local = false;  ///< on a disk of this host; false where that cannot be told
+  bool local = false;  ///< see Folder::is_local
 
   [[nodiscard]] bool exists() const { return inode != 0; }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <uv.h>
@@ -41,21 +42,28 @@ class Watcher::Impl {
     next_turn_->data = this;
   }
 
-  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent) {
+  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent, bool retry) {
     std::map<WatchedFolder, std::unique_ptr<Watch>> kept;
     for (const WatchedFolder& folder : silent) {
       if (is_watching(folder)) kept.insert(watches_.extract(folder));
     }
     to_begin_.clear();
-    trouble_.reset();
+    if (retry) {
+      trouble_.reset();
+      failed_.clear();
+    }
+    std::set<WatchedFolder> failed;
     for (const WatchedFolder& folder : folders) {
-      if (const auto known = watches_.find(folder); known != watches_.end() && !known->second->lost) {
+      if (const auto known = watches_.find(folder); known != watches_.end() && (!known->second->lost || !retry)) {
         kept.insert(watches_.extract(known));
+      } else if (failed_.contains(folder)) {
+        failed.insert(folder);
       } else if (folder.which.exists()) {
         to_begin_.push_back(folder);
       }
     }
     watches_ = std::move(kept);
+    failed_ = std::move(failed);
     begin_some();
   }
 
@@ -94,6 +102,8 @@ class Watcher::Impl {
       } else if (auto watch = start(folder)) {
         watches_[folder] = std::move(watch);
         begun.push_back(std::move(folder));
+      } else {
+        failed_.insert(std::move(folder));
       }
     }
     if (to_begin_.empty() || trouble_) {
@@ -147,6 +157,7 @@ class Watcher::Impl {
   std::size_t most_;
   std::map<WatchedFolder, std::unique_ptr<Watch>> watches_;
   std::deque<WatchedFolder> to_begin_;
+  std::set<WatchedFolder> failed_;      ///< not to be tried again for now
   UvHandle<uv_idle_t> next_turn_;       ///< active while that has to go on
   std::optional<std::string> trouble_;  ///< of those gone through now, as far as they are
   std::optional<std::string> remark_;   ///< of those gone through last
@@ -156,8 +167,8 @@ Watcher::Watcher(uv_loop_s* loop, Changed changed, std::size_t most_folders)
     : impl_(std::make_unique<Impl>(loop, std::move(changed), most_folders)) {}
 Watcher::~Watcher() = default;
 
-void Watcher::watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent) {
-  impl_->watch(folders, silent);
+void Watcher::watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent, bool retry) {
+  impl_->watch(folders, silent, retry);
 }
 bool Watcher::is_watching(const WatchedFolder& folder) const { return impl_->is_watching(folder); }
 bool Watcher::tells_all(const WatchedFolder& folder) const { return impl_->tells_all(folder); }

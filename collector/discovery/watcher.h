@@ -30,10 +30,12 @@ class Watcher {
   Watcher& operator=(const Watcher&) = delete;
 
   /// Watches those of these folders that exist, and no others, from now on. Where many are new, the first of them at
-  /// once and the rest in the loop's next turns. Call it again now and then with the same ones: folders that were
-  /// replaced or could not be watched are tried again. To begin to watch one takes the disk: of `silent` ones, whose
-  /// disk does not answer, those are watched on that are watched, and no other is touched.
-  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {});
+  /// once and the rest in the loop's next turns. To begin to watch one takes the disk, which has to have answered just
+  /// before, as it has for any folder that is not what it was. Those that could not be watched, or were lost since, are
+  /// tried again if `retry` says that theirs have. Of `silent` ones, whose disk does not answer, those are watched on
+  /// that are watched, and no other is touched.
+  void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {},
+             bool retry = true);
 
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// Whether all is told that changes there: it is watched, and it is on a disk of this host. Of the others the kernel

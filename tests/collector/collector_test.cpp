@@ -350,6 +350,23 @@ TEST_CASE("a change that is told while files are being read is read afterwards")
   CHECK(host.collector.fleet()->agents.at(0).live_sessions.size() == 1);
 }
 
+TEST_CASE("a tick that began while files were read for another reason had none read for itself") {
+  Host host;
+  host.add_agent("echo", kServer);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  host.files_hang = true;
+  host.collector.reread_files(Depth::told);
+  CHECK(host.readings == 2);
+  host.loop.advance(50s);
+  host.show({{.pid = kServer, .parent = 1}});
+  host.tick();
+  CHECK(host.readings == 2);  // one at a time
+  host.files_hang = false;
+  host.hanging(std::make_shared<const Fleet>(host.fleet));
+  CHECK(host.readings == 3);
+}
+
 TEST_CASE("a session that was told between a look and what was made of it was sought among panes of before it") {
   Host host;
   auto& agent = host.add_agent("echo", kServer);

@@ -113,3 +113,37 @@ TEST_CASE("SIGTERM ends the collector though the disks of five ledgers and their
   fleet.end_and_say_when();
   CHECK(is_intact(fleet.path("good")));
 }
+
+TEST_CASE("looks ended for good, and so did the end, where the disk that ps is started from hung") {
+  Host host;
+  const test::FaultyDisk disk(host / "faults");
+  host.set_variables(disk.environment());
+  host.configure(
+      "sampling: {sample_interval: 1s, idle_sample_interval: 1s, timeout: 300ms}\n"
+      "http: {listen: [\"127.0.0.1:0\"]}\n");
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  Served served(host);
+  REQUIRE(test::await([&] { return !read_ticks(agent.path).empty(); }));
+  const auto failed = [&] {
+    const auto metrics = served.get("/metrics", served.operators_token()).body;
+    const std::string_view series = "fleetledger_looks_failed_total{of=\"processes\"} ";
+    const auto at = metrics.find(std::string("\n") + std::string(series));
+    REQUIRE(at != std::string::npos);
+    return std::stod(metrics.substr(at + 1 + series.size()));
+  };
+  const auto before = failed();
+  disk.begin("exec", "hang");
+  CHECK(test::await([&] { return failed() >= before + 2; }));
+  CHECK(served.daemon.errors().find("it could not be started within 300 ms") != std::string::npos);
+  disk.end("exec", "hang");
+  const auto ticks = read_ticks(agent.path).size();
+  CHECK(test::await([&] { return read_ticks(agent.path).size() > ticks; }));
+
+  const auto stalled = disk.stalled("exec");
+  disk.begin("exec", "hang");
+  REQUIRE(test::await([&] { return disk.stalled("exec") > stalled; }));
+  served.daemon.signal(SIGTERM);
+  CHECK(served.daemon.exit_code() == 0);
+  CHECK(is_intact(agent.path));
+}

@@ -14,7 +14,7 @@ namespace fleetledger::test {
 /// hang: no call on anything in the agent's whole folder `.instar/agents/<agent>` comes back before the fault is over,
 /// nor does one that begins to watch it; stall: so with its ledger alone; full: no room; readonly; broken: nothing can
 /// be read or written; slow: a write takes a millisecond. An agent "exec" that stalls keeps children from becoming
-/// their programs.
+/// their programs, one that hangs keeps those who start them.
 class FaultyDisk {
  public:
   /// `folder`: of the test's own, for this alone; is made.

@@ -282,10 +282,12 @@ int mknod(const char* path, mode_t mode, dev_t device) {
   return unless<int>(refusal(agent_of(path), true), [&] { return next(path, mode, device); });
 }
 
-/// A child that stalls before its exec: it holds what its parent had open, and goes when the fault is over.
+/// A start that hangs, or a child that stalls before its exec: it holds what its parent had open, and goes when the
+/// fault is over.
 int posix_spawn(pid_t* pid, const char* program, const posix_spawn_file_actions_t* actions,
                 const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
   static const auto next = real<decltype(&::posix_spawn)>("posix_spawn");
+  wait_while_hanging("exec");
   if (!has("exec", "stall")) {
     return next(pid, program, actions, attributes, arguments, environment);
   }

@@ -546,7 +546,9 @@ TEST_CASE("folders to watch: registries, configs, session folders of metered age
   std::sort(expected.begin(), expected.end());
   auto folders = fleet->folders;
   for (auto& folder : folders) {
-    CHECK(std::exchange(folder.which, {}) == identify(Folder::open(folder.path)));
+    FolderIdentity found;
+    identify(Folder::open(folder.path), found);
+    CHECK(std::exchange(folder.which, {}) == found);
   }
   CHECK(folders == expected);
 }

@@ -191,7 +191,12 @@ TEST_CASE("folders are walked without following links") {
 TEST_CASE("a folder is told from others, and is local only where that can be told") {
   const TempDir temporary;
   std::filesystem::create_directories(temporary / "a/b");
-  const auto which = [&](const std::string& path) { return identify(Folder::open(temporary / path)); };
+  const auto which = [&](const std::string& path) {
+    FolderIdentity found;
+    const bool is_other = identify(Folder::open(temporary / path), found);
+    CHECK(is_other == found.exists());
+    return found;
+  };
   struct stat status {};
   REQUIRE(::stat((temporary / "a").c_str(), &status) == 0);
   CHECK(which("a").device == status.st_dev);
@@ -208,6 +213,16 @@ TEST_CASE("a folder is told from others, and is local only where that can be tol
     CHECK(which("a").local == local);
     CHECK(which("a").exists());
   }
+  // What it is on is asked of another folder only: where it is another host's the answer comes from there.
+  auto known = which("a");
+  disk_of_all = EXT4_SUPER_MAGIC;
+  CHECK_FALSE(identify(Folder::open(temporary / "a"), known));
+  CHECK_FALSE(known.local);
+  CHECK(identify(Folder::open(temporary / "a/b"), known));
+  CHECK(known == which("a/b"));
+  CHECK(known.local);
+  CHECK(identify(Folder::open(temporary / "missing"), known));
+  CHECK(known == FolderIdentity{});
   disk_of_all.reset();
 }
 #endif

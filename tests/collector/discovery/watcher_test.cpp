@@ -20,10 +20,15 @@ constexpr auto kSettings = WatchedFolder::Holds::settings;
 constexpr auto kSessions = WatchedFolder::Holds::sessions;
 constexpr auto kLogs = WatchedFolder::Holds::logs;
 
+FolderIdentity which(const std::string& path) {
+  FolderIdentity found;
+  identify(Folder::open(path), found);
+  return found;
+}
 // The folder of this name, as it is now.
-WatchedFolder settings_in(const std::string& path) { return {path, kSettings, identify(Folder::open(path))}; }
-WatchedFolder sessions_in(const std::string& path) { return {path, kSessions, identify(Folder::open(path))}; }
-WatchedFolder logs_in(const std::string& path) { return {path, kLogs, identify(Folder::open(path))}; }
+WatchedFolder settings_in(const std::string& path) { return {path, kSettings, which(path)}; }
+WatchedFolder sessions_in(const std::string& path) { return {path, kSessions, which(path)}; }
+WatchedFolder logs_in(const std::string& path) { return {path, kLogs, which(path)}; }
 
 /// A loop, and a watcher on it that remembers what it was told.
 class WatcherTest {
@@ -191,10 +196,10 @@ TEST_CASE("a folder in whose place another one was moved, with all that is above
     const std::string file = holds == kSettings   ? "/config.json"
                              : holds == kSessions ? "/a.json"
                                                   : "/sentinel-events.jsonl";
-    test.watch({{path, holds, identify(Folder::open(path))}});
+    test.watch({{path, holds, which(path)}});
     std::filesystem::rename(test.folder / "agent", test.folder / "agent.old");
     test.make_folder("agent/folder");
-    test.watch({{path, holds, identify(Folder::open(path))}});
+    test.watch({{path, holds, which(path)}});
     CHECK(test.watcher().watching() == 1);
     CHECK(test.watcher().tells_all(path, holds));
     write_file(test.folder / "agent.old/folder" + file, "{}");
@@ -289,4 +294,28 @@ TEST_CASE("why watches are missing stayed unsaid where it showed among the later
   test.watcher().watch(folders);
   REQUIRE(test.watcher().remark());
   CHECK_THAT(*test.watcher().remark(), Catch::Contains("more than 100 folders"));
+}
+
+TEST_CASE("a watch that was lost or could not be had was begun anew on the loop though nobody had asked the disk") {
+  WatcherTest test(2);
+  const std::string lost = test.make_folder("lost");
+  const std::vector<WatchedFolder> folders{sessions_in(test.make_folder("a")), sessions_in(lost)};
+  test.watch(folders);
+  std::filesystem::remove_all(lost);
+  test.wait_for(lost);
+  test.make_folder("lost");
+  test.watcher().watch(folders, {}, /*retry=*/false);
+  CHECK_FALSE(test.watcher().is_watching(folders[1]));
+  test.watcher().watch(folders, {}, /*retry=*/true);
+  CHECK(test.watcher().is_watching(folders[1]));
+
+  // One that cannot be watched: what is there is no folder that can be opened.
+  const WatchedFolder closed{test.folder / "none", kSessions, {1, 1, true}};
+  const std::vector<WatchedFolder> with_closed{folders[0], closed};
+  test.watch(with_closed);
+  test.make_folder("none");
+  test.watcher().watch(with_closed, {}, /*retry=*/false);
+  CHECK_FALSE(test.watcher().is_watching(closed));
+  test.watcher().watch(with_closed, {}, /*retry=*/true);
+  CHECK(test.watcher().is_watching(closed));
 }

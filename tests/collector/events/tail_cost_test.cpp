@@ -30,7 +30,7 @@ struct Tail {
   LoopRuntime runtime{loop.get()};
   std::unique_ptr<LedgerStore> store = *open_store("memory", {});
   StoreLane lane{*store, runtime.runtime(), system_clock(), [](const LedgerKey&, const StoreLane::Health&) {}};
-  WatchedFolder folder{home.logs, WatchedFolder::Holds::logs, identify(Folder::open(home.logs))};
+  WatchedFolder folder{home.logs, WatchedFolder::Holds::logs, {}};
   std::size_t recorded = 0;
   std::atomic<int> readings = 0;
   bool watched = true;
@@ -54,6 +54,7 @@ struct Tail {
     Agent agent;
     agent.identity = {"a", "a", home.agent.path()};
     fleet.agents.push_back(agent);
+    identify(Folder::open(home.logs), folder.which);
     watcher.watch({folder});
     feed.adopt(fleet);
   }
