@@ -1,10 +1,12 @@
 #include "backends/sqlite/ledger_hours.h"
 
 #include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Exception.h>
 #include <SQLiteCpp/Statement.h>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <sqlite3.h>
 
 #include "backends/sqlite/columns.h"
 #include "backends/sqlite/statements.h"
@@ -97,7 +99,7 @@ SQLite::Statement& SqliteHours::prepared(const std::string& text) const {
 }
 
 void SqliteHours::forget_rare_statements() {
-  std::erase_if(statements_, [](const auto& entry) { return entry.first.rfind("PRAGMA", 0) != 0; });
+  std::erase_if(statements_, [](const auto& entry) { return entry.first != sql::kPages; });
 }
 
 WallTime SqliteHours::mark(const char* name) const {
@@ -118,14 +120,27 @@ RolledTo SqliteHours::rolled_to() const {
   return *rolled_;
 }
 
-void SqliteHours::begin(bool ended_well) {
-  const std::int64_t version = count(sql::kDataVersion);
-  if (!ended_well || version != data_version_) {
+bool SqliteHours::begin(bool ended_well) {
+  const bool holds = ended_well && data_version() == data_version_;
+  if (!holds) {
     rolled_.reset();
     last_.reset();
   }
-  data_version_ = version;
   writing_ = true;
+  return holds;
+}
+
+void SqliteHours::committed() { data_version_ = data_version(); }
+
+/// As SQLite knows it since the transaction that is open, or was the last one, began. Without a statement: it is asked
+/// at every tick.
+std::uint32_t SqliteHours::data_version() const {
+  unsigned version = 0;
+  const int result = sqlite3_file_control(database_.getHandle(), "main", SQLITE_FCNTL_DATA_VERSION, &version);
+  if (result != SQLITE_OK) {
+    throw SQLite::Exception(database_.getHandle(), result);
+  }
+  return version;
 }
 
 void SqliteHours::rows_before_changed() {
@@ -346,7 +361,14 @@ std::int64_t SqliteHours::count(const char* statement) const {
   return found;
 }
 
-Bytes SqliteHours::used() const { return Bytes{(count(sql::kPages) - count(sql::kFreePages)) * count(sql::kPageSize)}; }
+Bytes SqliteHours::size() const {
+  if (page_size_ == 0) {
+    page_size_ = count(sql::kPageSize);
+  }
+  return Bytes{count(sql::kPages) * page_size_};
+}
+
+Bytes SqliteHours::used() const { return Bytes{size().value - count(sql::kFreePages) * page_size_}; }
 
 double SqliteHours::our_share() const {
   const auto all = static_cast<double>(count(sql::kCount));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -44,7 +45,8 @@ class SqliteHours final : public WritableLedgerHours {
   /// Of the rows that we wrote, not the agent's own sampler: as first_row and remove_rows.
   [[nodiscard]] std::optional<WallTime> first_row_of_ours() const;
   std::int64_t remove_rows_of_ours(WallTime end, std::int64_t most);
-  /// How many bytes the database uses: all but its free pages.
+  /// How large the database is, and how much of that it uses: all but its free pages.
+  [[nodiscard]] Bytes size() const;
   [[nodiscard]] Bytes used() const;
   /// The share of rows that are ours, from 0 to 1; it costs a look at each.
   [[nodiscard]] double our_share() const;
@@ -52,9 +54,11 @@ class SqliteHours final : public WritableLedgerHours {
   /// When the newest row was, also if only its hour's rollup is left.
   [[nodiscard]] std::optional<WallTime> newest() const;
 
-  /// Begins a writing transaction: what is known of the last one holds as long as nobody else has written.
-  /// `ended_well`: the last one was committed.
-  void begin(bool ended_well);
+  /// A writing transaction has begun: what is known of the last one holds as long as nobody else has written.
+  /// `ended_well`: the last one was committed. Whether it holds.
+  bool begin(bool ended_well);
+  /// It is committed.
+  void committed();
 
   /// The rows of hours that are rolled: as long as the rest of this is the same, so is their number, but for what
   /// others write into the past.
@@ -81,11 +85,14 @@ class SqliteHours final : public WritableLedgerHours {
   void set_mark(const char* name, WallTime value);
   /// What a statement that gives one number gives.
   [[nodiscard]] std::int64_t count(const char* statement) const;
+  /// Another one whenever this or another connection has changed the database.
+  [[nodiscard]] std::uint32_t data_version() const;
 
   SQLite::Database& database_;
   const LedgerSchema schema_;
-  std::int64_t data_version_ = 0;
-  bool writing_ = false;  ///< what follows is kept for the next transaction
+  std::uint32_t data_version_ = 0;
+  mutable std::int64_t page_size_ = 0;  ///< 0: not asked yet
+  bool writing_ = false;                ///< what follows is kept for the next transaction
   mutable std::optional<RolledTo> rolled_;
   mutable std::optional<std::optional<WallTime>> last_;
   mutable std::map<std::string, std::unique_ptr<SQLite::Statement>> statements_;  ///< by their texts

@@ -2,7 +2,6 @@
 
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
-#include <SQLiteCpp/Transaction.h>
 #include <algorithm>
 #include <optional>
 #include <sqlite3.h>
@@ -23,6 +22,14 @@ namespace {
 
 /// No sampler writes more rows in an hour.
 constexpr std::int64_t kMostOfHour = 250'000;
+
+const std::string kNewestForeign = sql::newest_foreign(true);
+
+/// Of one sample at least.
+WallTime newest_of(const std::vector<Sample>& samples) {
+  const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
+  return std::max_element(samples.begin(), samples.end(), older)->ts;
+}
 
 void bind_number(SQLite::Statement& statement, int index, const std::optional<std::int64_t>& value) {
   if (value) {
@@ -55,12 +62,51 @@ class PreparedLate {
   std::optional<SQLite::Statement> statement_;
 };
 
+/// Like SQLite::Transaction, which has SQLite read both statements anew each time.
+class WriteTransaction {
+ public:
+  struct Statements {
+    explicit Statements(SQLite::Database& the_database)
+        : database(the_database), begin(database, "BEGIN IMMEDIATE"), commit(database, "COMMIT") {}
+
+    SQLite::Database& database;
+    SQLite::Statement begin;
+    SQLite::Statement commit;
+  };
+
+  /// Throws if it cannot begin, as commit() does if it cannot end.
+  explicit WriteTransaction(Statements& statements) : statements_(statements) { run(statements_.begin); }
+  WriteTransaction(const WriteTransaction&) = delete;
+  WriteTransaction& operator=(const WriteTransaction&) = delete;
+  ~WriteTransaction() {
+    if (!committed_) {
+      statements_.database.tryExec("ROLLBACK");
+    }
+  }
+
+  void commit() {
+    run(statements_.commit);
+    committed_ = true;
+  }
+
+ private:
+  static void run(SQLite::Statement& statement) {
+    statement.tryReset();
+    statement.exec();
+    statement.tryReset();
+  }
+
+  Statements& statements_;
+  bool committed_ = false;
+};
+
 }  // namespace
 
 struct LedgerWriter::Parts {
   Parts(std::unique_ptr<LedgerConnection> opened, const LedgerSchema& schema, bool beside_agent)
       : shared(beside_agent),
         connection(std::move(opened)),
+        transactions(connection->database()),
         any_since(connection->database(), sql::kAnySince),
         taken(connection->database(), sql::kTaken),
         insert_sample(connection->database(), sql::kInsertSample),
@@ -70,12 +116,13 @@ struct LedgerWriter::Parts {
         prune_events(connection->database(), sql::kPruneEvents),
         prune_upstream_events(connection->database(), sql::kPruneUpstreamEvents),
         prune_recoveries(connection->database(), sql::kPruneRecoveries),
-        newest_foreign(connection->database(), sql::newest_foreign(true)),
+        newest_foreign(connection->database(), kNewestForeign.c_str()),
         hours(connection->database(), schema) {}
 
   const bool shared;                             ///< the agent's own sampler may write here too
   std::unique_ptr<LedgerConnection> connection;  ///< outlives the statements
-  SQLite::Statement any_since;
+  WriteTransaction::Statements transactions;
+  PreparedLate any_since;
   PreparedLate taken;
   SQLite::Statement insert_sample;
   PreparedLate insert_event;
@@ -84,15 +131,21 @@ struct LedgerWriter::Parts {
   PreparedLate prune_events;
   PreparedLate prune_upstream_events;
   PreparedLate prune_recoveries;
-  SQLite::Statement newest_foreign;
+  PreparedLate newest_foreign;
   SqliteHours hours;
+  /// Of the ledger, as long as nobody but us writes there: so that a usual tick asks for nothing.
+  struct {
+    std::optional<WallTime> newest;            ///< no row is newer
+    std::optional<WallTime> no_foreign_since;  ///< no row of another sampler is as new
+  } known;
   bool ended_well = false;           ///< the last transaction was committed
   std::optional<WallTime> share_of;  ///< the hour in which our share of a shared file was found to be within bounds
 
   /// What a tick needs that does not prune, is free of events and begins no hour, stays prepared.
   void forget_rare_statements() {
     hours.forget_rare_statements();
-    for (auto* statement : {&taken, &prune_events, &prune_upstream_events, &prune_recoveries}) {
+    for (auto* statement :
+         {&any_since, &newest_foreign, &taken, &prune_events, &prune_upstream_events, &prune_recoveries}) {
       statement->forget();
     }
   }
@@ -122,10 +175,14 @@ struct LedgerWriter::Parts {
     if (std::adjacent_find(sources.begin(), sources.end()) != sources.end()) {
       return false;
     }
-    any_since.tryReset();
-    any_since.bind(1, to_ms(oldest));
-    const bool found = any_since.executeStep();
-    any_since.tryReset();
+    if (known.newest) {
+      return *known.newest < oldest;
+    }
+    SQLite::Statement& statement = any_since.get();
+    statement.tryReset();
+    statement.bind(1, to_ms(oldest));
+    const bool found = statement.executeStep();
+    statement.tryReset();
     return !found;
   }
 
@@ -149,6 +206,12 @@ struct LedgerWriter::Parts {
     bind_number(insert_sample, 9, sample.processes ? std::optional<std::int64_t>(*sample.processes) : std::nullopt);
     insert_sample.exec();
     insert_sample.tryReset();
+    if (known.newest) {
+      known.newest = std::max(*known.newest, sample.ts);
+    }
+    if (!sample.interval) {  // looks like another sampler's
+      known.no_foreign_since.reset();
+    }
   }
 
   /// `into`: insert_event or insert_recovery. Whether the id was not there.
@@ -168,14 +231,26 @@ struct LedgerWriter::Parts {
   }
 
   std::optional<WallTime> find_foreign(WallTime since, WallTime until) {
-    newest_foreign.tryReset();
-    newest_foreign.bind(1, to_ms(since));
-    newest_foreign.bind(2, to_ms(until));
-    std::optional<WallTime> found;
-    if (newest_foreign.executeStep()) {
-      found = WallTime{std::chrono::milliseconds{newest_foreign.getColumn(0).getInt64()}};
+    if (known.no_foreign_since && *known.no_foreign_since <= since) {
+      return std::nullopt;
     }
-    newest_foreign.tryReset();
+    const auto found = look_for_foreign(to_ms(since), to_ms(until));
+    if (!found && !look_for_foreign(to_ms(since), sql::kEndOfTime)) {
+      known.no_foreign_since = since;
+    }
+    return found;
+  }
+
+  std::optional<WallTime> look_for_foreign(std::int64_t since, std::int64_t until) {
+    SQLite::Statement& statement = newest_foreign.get();
+    statement.tryReset();
+    statement.bind(1, since);
+    statement.bind(2, until);
+    std::optional<WallTime> found;
+    if (statement.executeStep()) {
+      found = WallTime{std::chrono::milliseconds{statement.getColumn(0).getInt64()}};
+    }
+    statement.tryReset();
     return found;
   }
 
@@ -196,6 +271,9 @@ struct LedgerWriter::Parts {
       }
       insert(sample);
       late->written(sample);
+    }
+    if (free && !known.newest && !samples.empty()) {
+      known.newest = newest_of(samples);
     }
     if (roll.now) {
       roll_hours(hours, *roll.now, roll.most_guess);
@@ -222,6 +300,9 @@ struct LedgerWriter::Parts {
   /// Of the oldest rows so many that what is left is within the bound, but not more than a few thousand at a time; from
   /// when on they are left. How many rows are another sampler's is counted once an hour.
   std::optional<WallTime> shrink(Bytes most, WallTime now, Micros most_guess) {
+    if (hours.size() <= most) {
+      return std::nullopt;
+    }
     const Bytes used = hours.used();
     if (used <= most || (shared && share_of == hour_of(now))) {
       return std::nullopt;
@@ -262,17 +343,22 @@ struct LedgerWriter::Parts {
   Result<std::invoke_result_t<Work>> in_transaction(std::string_view doing, const Work& work) {
     connection->start_clock();
     try {
-      SQLite::Transaction transaction(connection->database(), SQLite::TransactionBehavior::IMMEDIATE);
-      hours.begin(std::exchange(ended_well, false));
+      WriteTransaction transaction(transactions);
+      if (!hours.begin(std::exchange(ended_well, false))) {
+        known = {};
+      }
+      const auto commit = [&] {
+        transaction.commit();
+        hours.committed();
+        ended_well = true;
+      };
       if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
         work();
-        transaction.commit();
-        ended_well = true;
+        commit();
         return {};
       } else {
         auto result = work();
-        transaction.commit();
-        ended_well = true;
+        commit();
         return result;
       }
     } catch (const std::exception& thrown) {

@@ -56,8 +56,6 @@ inline constexpr const char* kCount = "SELECT count(*) FROM resource_samples";
 /// Bound: the moment.
 inline constexpr const char* kCountBefore = "SELECT count(*) FROM resource_samples WHERE ts < ?1";
 inline constexpr const char* kCountFrom = "SELECT count(*) FROM resource_samples WHERE ts >= ?1";
-/// Changes whenever another connection has changed the database.
-inline constexpr const char* kDataVersion = "PRAGMA data_version";
 
 /// Bound: end of time.
 inline constexpr const char* kNewest = "SELECT ts FROM resource_samples WHERE ts < ?1 ORDER BY ts DESC LIMIT 1";

@@ -86,6 +86,63 @@ TEST_CASE("auto: rows that the agent's own sampler wrote long ago, or that only 
   CHECK_FALSE(fs::exists(central_file(host, ledger)));
 }
 
+TEST_CASE("auto: a row of another sampler that lies ahead counts when its time comes, though nobody writes meanwhile") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo", LedgerLocation::automatic);
+  const std::int64_t ahead = kNoon + 20 * kPeriod;
+  const bool at_first_sight = GENERATE(true, false);
+  if (at_first_sight) {
+    make_own_file(ledger, upstream_insert(ahead, "agent-server"));
+  }
+  const auto store = host.store();
+  for (int index = 0; index < 10; ++index) {
+    must(store->append(ledger, tick({sample(kNoon + index * 1000, "a")})));
+    if (index == 5 && !at_first_sight) {
+      PlainDatabase(own_file(ledger)).run(upstream_insert(ahead, "agent-server"));
+    }
+  }
+  CHECK(must(store->append(ledger, tick({sample(ahead - kPeriod, "a")}))).place == central_file(host, ledger));
+}
+
+TEST_CASE("what another program writes between two ticks of ours is seen at the next one") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo", LedgerLocation::agent);
+  const auto store = host.store();
+  for (int index = 0; index < 3; ++index) {
+    must(store->append(ledger, tick({sample(kNoon + index * 1000, "a")})));
+  }
+  // As if it were ours: what counts is the moment, which is taken.
+  PlainDatabase(own_file(ledger))
+      .run("INSERT INTO resource_samples (ts, source, cpu_percent, fl_interval_us) VALUES (" +
+           std::to_string(kNoon + 3000) + ", 'a', 1, 1000000)");
+  must(store->append(ledger, tick({sample(kNoon + 3000, "a"), sample(kNoon + 3000, "b")})));
+  CHECK(PlainDatabase(own_file(ledger))
+            .rows("SELECT ts - " + std::to_string(kNoon) + ", source FROM resource_samples WHERE ts > " +
+                  std::to_string(kNoon + 2000) + " ORDER BY ts, source") ==
+        Rows{{"3000", "a"}, {"3000", "b"}, {"3001", "a"}});
+}
+
+TEST_CASE("a tick that was rolled back leaves nothing known of what it had written") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo", LedgerLocation::agent);
+  const auto store = host.store();
+  must(store->append(ledger, tick({sample(kNoon, "a")})));
+  {
+    PlainDatabase peer(own_file(ledger));
+    peer.run("CREATE UNIQUE INDEX one ON resource_samples (pid) WHERE pid = 77");
+    peer.run("INSERT INTO resource_samples (ts, source, pid) VALUES (1, 'x', 77)");
+  }
+  auto refused = sample(kNoon + 5000, "b");
+  refused.pid = 77;
+  CHECK_FALSE(store->append(ledger, tick({sample(kNoon + 5000, "a"), refused})));
+  PlainDatabase(own_file(ledger)).run("DROP INDEX one");
+  must(store->append(ledger, tick({sample(kNoon + 1000, "a")})));
+  must(store->append(ledger, tick({sample(kNoon + 1000, "a")})));
+  CHECK(PlainDatabase(own_file(ledger))
+            .rows("SELECT ts - " + std::to_string(kNoon) + " FROM resource_samples WHERE source = 'a' ORDER BY ts") ==
+        Rows{{"0"}, {"1000"}, {"1001"}});
+}
+
 TEST_CASE("auto: with the first row of another sampler all that we wrote moves, once, and nothing is deleted") {
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::automatic);
