@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <unistd.h>
+#include <unordered_map>
 #include <utility>
 
 #include "collector/api/standing.h"
@@ -86,7 +87,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   Meter meter;
   Heaps heaps;
   std::optional<EventFeed> feed;
-  std::map<std::string, ProcessKey> servers;  ///< at the last look, by agent id
+  std::unordered_map<std::string, ProcessKey> servers;  ///< at the last look, by agent id
   RootResolver resolver{geteuid()};
   Declarations declarations{geteuid()};
   bool reading_environments = false;
@@ -104,9 +105,9 @@ struct Collector::State : std::enable_shared_from_this<State> {
     WallTime newest{};
     std::optional<WallTime> pruned;  ///< the hour of the last one that pruned
   };
-  std::map<std::string, Handed> handed;  ///< by agent id
-  TickReport report;                     ///< being made
-  TickReport published;                  ///< the last whole one
+  std::unordered_map<std::string, Handed> handed;  ///< by agent id
+  TickReport report;                               ///< being made
+  TickReport published;                            ///< the last whole one
   SelfUsage self_before = read_self_usage();
   SnapshotMaker snapshots;
   /// What the meter's last look was charged by, and when that was.
@@ -205,6 +206,7 @@ void Collector::State::ask_heaps() {
   std::vector<Heaps::Candidate> candidates;
   if (options.heap && parts.ask_heap && parts.ledgers != nullptr) {
     const auto now = running->begun;
+    candidates.reserve(fleet->agents.size());
     for (std::size_t i = 0; i < fleet->agents.size(); ++i) {
       const auto& id = fleet->agents[i].identity.id;
       const auto& access = fleet->access[i];
@@ -452,6 +454,7 @@ void Collector::State::do_step(Tick& tick) {
     case Step::charge:
       charge_everybody(tick);
       tick.due = take_due();
+      report.agents.reserve(charged.resolved.metered.size());
       tick.step = Step::append;
       return;
     case Step::append:

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
+#include <unordered_map>
 #include <utility>
 
 #include "collector/log.h"
@@ -27,6 +27,7 @@ struct Heaps::State : std::enable_shared_from_this<State> {
     unsigned failures = 0;  ///< one after the other
     unsigned skip = 0;      ///< so many times
     bool asking = false;    ///< or waiting for its turn
+    bool wanted = false;    ///< by the last ask()
   };
 
   State(Ask the_ask, Runtime the_runtime, const Clock& the_clock)
@@ -35,7 +36,7 @@ struct Heaps::State : std::enable_shared_from_this<State> {
   Ask ask;
   Runtime runtime;
   const Clock& clock;
-  std::map<std::string, Entry> entries;  ///< by agent id
+  std::unordered_map<std::string, Entry> entries;  ///< by agent id
   std::deque<HeapQuestion> waiting;
   std::size_t running = 0;
   bool closed = false;
@@ -79,14 +80,16 @@ Heaps::Heaps(Ask ask, Runtime runtime, const Clock& clock)
 Heaps::~Heaps() { state_->closed = true; }
 
 void Heaps::ask(const std::vector<Candidate>& candidates) {
-  std::map<std::string, State::Entry> entries;
+  for (auto& [agent, entry] : state_->entries) {
+    entry.wanted = false;
+  }
   for (const auto& [question, due] : candidates) {
-    auto& entry = entries[question.agent];
-    if (const auto known = state_->entries.find(question.agent);
-        known != state_->entries.end() && known->second.question == question) {
-      entry = std::move(known->second);
+    auto& entry = state_->entries[question.agent];
+    if (entry.question != question) {
+      entry = {};
+      entry.question = question;
     }
-    entry.question = question;
+    entry.wanted = true;
     if (!due || entry.asking) {
       continue;
     }
@@ -97,7 +100,7 @@ void Heaps::ask(const std::vector<Candidate>& candidates) {
     entry.asking = true;
     state_->waiting.push_back(entry.question);
   }
-  state_->entries = std::move(entries);
+  std::erase_if(state_->entries, [](const auto& known) { return !known.second.wanted; });
   std::erase_if(state_->waiting, [&](const HeapQuestion& question) {
     const auto found = state_->entries.find(question.agent);
     return found == state_->entries.end() || found->second.question != question;

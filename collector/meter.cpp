@@ -20,6 +20,7 @@ std::vector<Sample> to_samples(const AgentReading& reading, WallTime ts) {
   if (reading.sources.empty()) {
     return samples;
   }
+  samples.reserve(reading.sources.size() + 1);
   Sample aggregate;
   aggregate.ts = ts;
   aggregate.source = kAggregateSource;
@@ -108,6 +109,7 @@ std::optional<AgentReading> Meter::take(std::uint32_t agent) {
   }
   auto& account = found->second;
   AgentReading taken{last_.moment().taken - account.since, {}};
+  taken.sources.reserve(account.sources.size());
   for (auto entry = account.sources.begin(); entry != account.sources.end();) {
     auto& [reading, live] = entry->second;
     if (live || reading.processes > 0 || reading.usage > Usage{}) {

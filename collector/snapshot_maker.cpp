@@ -53,6 +53,7 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     names.emplace(root.claim, &root);
   }
 
+  snapshot.agents.reserve(fleet.agents.size());
   for (const auto& agent : fleet.agents) {
     auto& now = snapshot.agents.emplace_back();
     now.identity = agent.identity;

@@ -1,6 +1,7 @@
 #include "collector/store_lane.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,7 +49,7 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   Runtime runtime;
   const Clock& clock;
   Report report;
-  std::map<std::string, Agent> agents;
+  std::unordered_map<std::string, Agent> agents;
   std::map<std::string, Health> released;  ///< the counts of agents that are not among those
   /// Agents with something to do, in the order in which they came to have it: the quick ones and the slow ones, so that
   /// starting one never means to look at those that have to wait.
