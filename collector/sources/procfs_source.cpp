@@ -48,13 +48,18 @@ Pid pid_of(const char* name) {
   return read.ec == std::errc{} && read.ptr == end && *name != '-' ? pid : 0;
 }
 
-/// How many descriptors may be kept: a quarter of what we may have, so that the ledgers have room.
+/// How many descriptors may be kept: of many that we may have half, so that a host of 500 agents is looked at without
+/// opening anything; of few a quarter, so that there is room for the ledgers, which take a third, and for all else. The
+/// kernel keeps some 4 KiB with each.
 std::size_t most_kept() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return 0;
   }
-  return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur / 4, 4096));
+  constexpr rlim_t kMost = 8192;
+  constexpr rlim_t kForAllElse = 1024;
+  const rlim_t half = limit.rlim_cur / 2;
+  return static_cast<std::size_t>(std::min(std::max(half / 2, half - std::min(half, kForAllElse)), kMost));
 }
 
 class ProcfsSource final : public ProcessSource {

@@ -14,8 +14,8 @@ struct ProcfsOptions {
 };
 
 /// Looks by reading PID/stat of every process, which Linux gives in clock ticks: starts are exact, CPU is good to one
-/// tick (10 ms). A look is made at once, on the caller's thread. The stat files of processes stay open (at most a
-/// quarter of the descriptors that we may have, and given up if they run short): that takes 0.54 of the CPU time, 5 us
+/// tick (10 ms). A look is made at once, on the caller's thread. The stat files of processes stay open (at most
+/// half of the descriptors that we may have, and given up if they run short): that takes 0.54 of the CPU time, 5 us
 /// instead of 9 a process (./dev bench micro, 1,083 processes). The owner of a process is the one it had when its stat
 /// was opened. Processes that vanish in between are left out; those that may not be read too (procfs_restriction() says
 /// whether there are such). Fails if the folder cannot be opened. It is kept open.
