@@ -334,7 +334,7 @@ ChildRunner::~ChildRunner() {
 
 bool ChildRunner::running() const { return run_ && run_->active(); }
 
-void ChildRunner::run(ChildOptions options, Done done) {
+void ChildRunner::run(ChildOptions options, const Done& done) {
   if (running()) {
     done(run_failed(options.program, "the one before it still runs", Error::Kind::busy));
     return;

@@ -53,7 +53,7 @@ class ChildRunner {
   /// could not be started, ran out of time (counted from here, its start included), printed more than the limit, or if
   /// the one before it still runs (Error::Kind::busy). Before this returns only if that one does, or if we lack what a
   /// child needs: memory, descriptors. A program that cannot be started is told of later.
-  void run(ChildOptions options, Done done);
+  void run(ChildOptions options, const Done& done);
 
   /// From run() on until the child is reaped or could not be started. A start that hangs on its disk goes on after
   /// `done` was told that time is over; the child is then killed as soon as it begins.
