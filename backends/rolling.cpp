@@ -220,6 +220,11 @@ class Window {
 
 }  // namespace
 
+WallTime newest_ts(const std::vector<Sample>& samples) {
+  const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
+  return std::max_element(samples.begin(), samples.end(), older)->ts;
+}
+
 void roll_hours(WritableLedgerHours& ledger, WallTime now, Micros most_guess) {
   const RolledTo before = ledger.rolled_to();
   RolledTo rolled = before;

@@ -68,6 +68,9 @@ inline constexpr std::chrono::minutes kGrace{5};
 /// Rows are pruned until so many went, then the rest is left to the next time; hours are rolled likewise.
 inline constexpr std::int64_t kRowsAtOnce = 5000;
 
+/// The time of an append: when the newest of its samples was taken. There has to be one.
+WallTime newest_ts(const std::vector<Sample>& samples);
+
 /// Rolls the hours that were over five minutes before `now`, the oldest first. `most_guess`: see guess_interval.
 void roll_hours(WritableLedgerHours& ledger, WallTime now, Micros most_guess);
 

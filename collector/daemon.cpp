@@ -39,10 +39,10 @@ constexpr Micros kBetweenRereads = std::chrono::seconds{1};
 constexpr std::uint64_t kTicksOfStart = 8;
 /// What stopping may take, ledgers included.
 constexpr Micros kStopLimit = std::chrono::milliseconds{800};
-/// What closing may take after that, children included.
-constexpr std::chrono::milliseconds kCloseLimit{150};
 /// How much of that a tick under way may take.
 constexpr Micros kTickGrace = std::chrono::milliseconds{400};
+/// What closing may take after stopping, children included.
+constexpr std::chrono::milliseconds kCloseLimit{150};
 constexpr Micros kLeaveAgain = std::chrono::milliseconds{5};
 /// What a look may take beyond its moment, at a start that is not over because the looks before failed.
 constexpr Micros kLookGrace = std::chrono::minutes{1};

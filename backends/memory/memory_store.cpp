@@ -222,7 +222,7 @@ class MemoryStore final : public LedgerStore {
       late.written(sample);
     }
     if (!tick.samples.empty()) {
-      roll_hours(hours, newest_ts(tick), most_guess(key));
+      roll_hours(hours, newest_ts(tick.samples), most_guess(key));
     }
     LedgerStanding standing = memory();
     for (const RateLimitEvent& event : tick.events) {
@@ -431,11 +431,6 @@ class MemoryStore final : public LedgerStore {
   }
 
  private:
-  static WallTime newest_ts(const AgentTick& tick) {
-    const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
-    return std::max_element(tick.samples.begin(), tick.samples.end(), older)->ts;
-  }
-
   void keep_newest(Ledger& ledger, MemoryHours& hours, const LedgerKey& key) const {
     if (ledger.samples.size() > most_rows_) {
       const auto too_many = static_cast<std::ptrdiff_t>(ledger.samples.size() - most_rows_);

@@ -1,7 +1,6 @@
 #include "backends/sqlite/ledger_hours.h"
 
 #include <SQLiteCpp/Database.h>
-#include <SQLiteCpp/Exception.h>
 #include <SQLiteCpp/Statement.h>
 #include <array>
 #include <cmath>
@@ -121,7 +120,7 @@ RolledTo SqliteHours::rolled_to() const {
 }
 
 bool SqliteHours::begin(bool ended_well) {
-  const bool holds = ended_well && data_version() == data_version_;
+  const bool holds = ended_well && data_version_ && data_version() == data_version_;
   if (!holds) {
     rolled_.reset();
     last_.reset();
@@ -134,11 +133,10 @@ void SqliteHours::committed() { data_version_ = data_version(); }
 
 /// As SQLite knows it since the transaction that is open, or was the last one, began. Without a statement: it is asked
 /// at every tick.
-std::uint32_t SqliteHours::data_version() const {
+std::optional<std::uint32_t> SqliteHours::data_version() const {
   unsigned version = 0;
-  const int result = sqlite3_file_control(database_.getHandle(), "main", SQLITE_FCNTL_DATA_VERSION, &version);
-  if (result != SQLITE_OK) {
-    throw SQLite::Exception(database_.getHandle(), result);
+  if (sqlite3_file_control(database_.getHandle(), "main", SQLITE_FCNTL_DATA_VERSION, &version) != SQLITE_OK) {
+    return std::nullopt;
   }
   return version;
 }

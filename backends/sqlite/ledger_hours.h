@@ -85,14 +85,14 @@ class SqliteHours final : public WritableLedgerHours {
   void set_mark(const char* name, WallTime value);
   /// What a statement that gives one number gives.
   [[nodiscard]] std::int64_t count(const char* statement) const;
-  /// Another one whenever this or another connection has changed the database.
-  [[nodiscard]] std::uint32_t data_version() const;
+  /// Another one whenever this or another connection has changed the database; nothing where SQLite does not say it.
+  [[nodiscard]] std::optional<std::uint32_t> data_version() const;
 
   SQLite::Database& database_;
   const LedgerSchema schema_;
-  std::uint32_t data_version_ = 0;
-  mutable std::int64_t page_size_ = 0;  ///< 0: not asked yet
-  bool writing_ = false;                ///< what follows is kept for the next transaction
+  std::optional<std::uint32_t> data_version_;  ///< after our last commit
+  mutable std::int64_t page_size_ = 0;         ///< 0: not asked yet
+  bool writing_ = false;                       ///< what follows is kept for the next transaction
   mutable std::optional<RolledTo> rolled_;
   mutable std::optional<std::optional<WallTime>> last_;
   mutable std::map<std::string, std::unique_ptr<SQLite::Statement>> statements_;  ///< by their texts

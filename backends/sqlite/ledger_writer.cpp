@@ -25,12 +25,6 @@ constexpr std::int64_t kMostOfHour = 250'000;
 
 const std::string kNewestForeign = sql::newest_foreign(true);
 
-/// Of one sample at least.
-WallTime newest_of(const std::vector<Sample>& samples) {
-  const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
-  return std::max_element(samples.begin(), samples.end(), older)->ts;
-}
-
 void bind_number(SQLite::Statement& statement, int index, const std::optional<std::int64_t>& value) {
   if (value) {
     statement.bind(index, *value);
@@ -273,7 +267,7 @@ struct LedgerWriter::Parts {
       late->written(sample);
     }
     if (free && !known.newest && !samples.empty()) {
-      known.newest = newest_of(samples);
+      known.newest = newest_ts(samples);
     }
     if (roll.now) {
       roll_hours(hours, *roll.now, roll.most_guess);

@@ -1,6 +1,5 @@
 #include "backends/sqlite/sqlite_store.h"
 
-#include <algorithm>
 #include <map>
 #include <mutex>
 #include <type_traits>
@@ -27,7 +26,7 @@ class SqliteStore final : public LedgerStore {
       return fail(home.error());
     }
     if (home->shared && !tick.samples.empty()) {
-      const WallTime now = newest_ts(tick);
+      const WallTime now = newest_ts(tick.samples);
       auto appended = append_unless_foreign(ledger, home->place, tick, now);
       if (!appended) {
         return fail(appended.error());
@@ -51,9 +50,10 @@ class SqliteStore final : public LedgerStore {
     if (!written) {
       return fail(written.error());
     }
-    return standing_of(ledger, *home,
-                       tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick)),
-                       std::move(*written));
+    return standing_of(
+        ledger, *home,
+        tick.samples.empty() ? recall(ledger).newest : look_now_and_then(ledger, newest_ts(tick.samples)),
+        std::move(*written));
   }
 
   Result<LedgerSummary> summary(const LedgerKey& ledger, WallTime since) override {
@@ -149,15 +149,10 @@ class SqliteStore final : public LedgerStore {
     std::optional<WallTime> newest;
   };
 
-  static WallTime newest_ts(const AgentTick& tick) {
-    const auto older = [](const Sample& left, const Sample& right) { return left.ts < right.ts; };
-    return std::max_element(tick.samples.begin(), tick.samples.end(), older)->ts;
-  }
-
   static Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_period; }
 
   static RollAt roll_at(const LedgerKey& ledger, const AgentTick& tick) {
-    return {tick.samples.empty() ? std::nullopt : std::optional(newest_ts(tick)), most_guess(ledger)};
+    return {tick.samples.empty() ? std::nullopt : std::optional(newest_ts(tick.samples)), most_guess(ledger)};
   }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
@@ -194,7 +189,7 @@ class SqliteStore final : public LedgerStore {
   /// What the sentinels' log says is nobody's but ours to write, whoever samples; and so are rollups, once an hour.
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
-    const WallTime hour = hour_of(newest_ts(tick) - kGrace);
+    const WallTime hour = hour_of(newest_ts(tick.samples) - kGrace);
     LedgerWriter::Appended appended;
     if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty() || rolled_in(ledger) != hour) {
       AgentTick events = tick;

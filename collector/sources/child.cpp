@@ -59,7 +59,7 @@ struct Start {
 };
 
 /// Not by uv_spawn(), which forks: that copies the page tables of all the memory we have, and took 20 ms with 500
-/// ledgers open. This holds up but the thread that it is called on.
+/// ledgers open. This holds up the thread that it is called on alone.
 void Start::run() {
   std::vector<char*> arguments{options.program.data()};
   for (auto& argument : options.arguments) {

@@ -49,8 +49,7 @@ Pid pid_of(const char* name) {
 }
 
 /// How many descriptors may be kept: of many that we may have half, so that a host of 500 agents is looked at without
-/// opening anything; of few a quarter, so that there is room for the ledgers, which take a third, and for all else. The
-/// kernel keeps some 4 KiB with each.
+/// opening anything; of few a quarter, so that there is room for the ledgers, which take a third, and for all else.
 std::size_t most_kept() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
