@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include "tests/e2e/json.h"
 #include "tests/e2e/ledger.h"
 #include "tests/e2e/served.h"
+#include "tests/support/columns.h"
 
 using namespace fleetledger;
 using namespace fleetledger::e2e;
@@ -148,7 +148,7 @@ TEST_CASE("--context says who used the host before the newest limit, whoever's l
   }
   for (const auto& line : lines_of(text.output)) {
     if (!line.starts_with("not read: ")) {
-      CHECK(std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; }) <= 80);
+      CHECK(test::columns_of(line) <= 80);
     }
   }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <csignal>
@@ -9,6 +8,7 @@
 #include "tests/e2e/host.h"
 #include "tests/e2e/json.h"
 #include "tests/e2e/ledger.h"
+#include "tests/support/columns.h"
 
 using namespace fleetledger;
 using e2e::Host;
@@ -190,7 +190,7 @@ TEST_CASE("tables for people are readable at 80 columns") {
   CHECK(rows.size() > 10);
   for (const auto& row : rows) {
     INFO(row);
-    CHECK(std::count_if(row.begin(), row.end(), [](char c) { return (c & 0xC0) != 0x80; }) <= 80);
+    CHECK(test::columns_of(row) <= 80);
   }
   CHECK(sampled.output.find("RSS MiB") != std::string::npos);
   CHECK(sampled.output.find('\x1b') == std::string::npos);

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <random>
 
+#include "tests/support/columns.h"
+
 using namespace fleetledger;
 using Names = std::vector<std::string>;
 
@@ -48,11 +50,6 @@ struct FleetText {
 };
 
 std::string joined(const Names& lines) { return fmt::format("{}", fmt::join(lines, "\n")); }
-
-std::size_t columns(const std::string& line) {
-  return static_cast<std::size_t>(
-      std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
 
 std::string substring(const std::string& line, std::size_t from, std::size_t count) {
   std::string text;
@@ -158,7 +155,7 @@ TEST_CASE("the CPU rows that are shown add up to the host's row, and no line is 
       check_adds_up(lines);
       CHECK((page.height == 0 || lines.size() <= page.height));
       for (const auto& line : lines) {
-        CHECK(columns(line) <= std::max<std::size_t>(page.width, 80));
+        CHECK(test::columns_of(line) <= std::max<std::size_t>(page.width, 80));
       }
     }
   }
