@@ -172,10 +172,11 @@ std::int64_t SqliteHours::rows_from(WallTime moment) const {
 
 namespace {
 
-/// What one of the statements that find one moment finds.
+/// What one of the statements that find one moment finds. Others may have written a fraction: of that the whole
+/// milliseconds, as of its row.
 std::optional<WallTime> found_moment(SQLite::Statement& row) {
   std::optional<WallTime> found;
-  if (row.executeStep() && row.getColumn(0).isInteger()) {
+  if (row.executeStep() && (row.getColumn(0).isInteger() || row.getColumn(0).isFloat())) {
     found = from_ms(row.getColumn(0).getInt64());
   }
   row.tryReset();

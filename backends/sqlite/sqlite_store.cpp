@@ -186,25 +186,28 @@ class SqliteStore final : public LedgerStore {
     });
   }
 
-  /// What the sentinels' log says is nobody's but ours to write, whoever samples; and so are rollups, once an hour.
+  /// What the sentinels' log says is nobody's but ours to write and to prune, whoever samples; and so are rollups, once
+  /// an hour.
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
     const WallTime hour = hour_of(newest_ts(tick.samples) - kGrace);
-    LedgerWriter::Appended appended;
-    if (!tick.events.empty() || !tick.recoveries.empty() || !tick.marks.empty() || rolled_in(ledger) != hour) {
-      AgentTick events = tick;
-      events.samples.clear();
-      events.prune_samples_before.reset();
-      const RollAt roll = roll_at(ledger, tick);
-      auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(events, roll); });
-      if (!written) {
-        return fail(written.error());
-      }
-      appended.new_events = std::move(written->new_events);
+    AgentTick ours = tick;
+    ours.samples.clear();
+    ours.prune_samples_before.reset();
+    if (ours.events.empty() && ours.recoveries.empty() && ours.marks.empty() && !ours.prune_rollups_before &&
+        !ours.prune_events_before && !ours.prune_upstream_events_before && rolled_in(ledger) == hour) {
+      return standing_of(ledger, home, other);
+    }
+    const RollAt roll = roll_at(ledger, tick);
+    auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(ours, roll); });
+    if (!written) {
+      return fail(written.error());
+    }
+    {
       const std::lock_guard lock(mutex_);
       rolled_[ledger.agent.id] = hour;
     }
-    return standing_of(ledger, home, other, std::move(appended));
+    return standing_of(ledger, home, other, std::move(*written));
   }
 
   /// The newest row of the agent's own sampler, if that is on; nothing also if its file cannot be read.

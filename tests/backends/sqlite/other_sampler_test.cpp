@@ -236,6 +236,24 @@ TEST_CASE("agent: while the agent's own sampler is on we write events and no sam
   CHECK(must(store->sample_count(ledger)) == 3);
 }
 
+TEST_CASE("agent: what a tick was to prune was forgotten while it yielded, unless it also began an hour") {
+  constexpr std::int64_t kMinute = 60'000;
+  constexpr std::int64_t kDay = 24 * 60 * kMinute;
+  const Host host;
+  const LedgerKey ledger = host.agent("echo", LedgerLocation::agent);
+  const std::string file = make_own_file(ledger, upstream_insert(kNoon + kMinute, "agent-server"));
+  const auto store = host.store();
+  must(store->append(ledger, tick({sample(kNoon + kMinute, "a")}, {event(kNoon - 10 * kDay, 1), event(kNoon, 2)})));
+  PlainDatabase(file).run("INSERT INTO fleetledger_rollups (source, start, row_count) SELECT 'a', " +
+                          std::to_string((kNoon / kDay - 20) * kDay) + ", 1");
+  AgentTick later = tick({sample(kNoon + 2 * kMinute, "a")});
+  later.prune_upstream_events_before = at(kNoon - kDay);
+  later.prune_rollups_before = at(kNoon - kDay);
+  CHECK(must(store->append(ledger, later)).yielding);
+  CHECK(must(store->rate_limit_report(ledger, at(0))).total == 1);
+  CHECK(PlainDatabase(file).value("SELECT count(*) FROM fleetledger_rollups") == "0");
+}
+
 TEST_CASE("central: the agent's file is never written, and it is said that its own sampler is on") {
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::central);

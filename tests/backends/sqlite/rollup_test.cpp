@@ -98,6 +98,26 @@ TEST_CASE("rows that somebody else wrote late are in the second rolling") {
   CHECK(number(file_of(ledger), "SELECT row_count FROM fleetledger_rollups WHERE complete = 0") == 61);
 }
 
+TEST_CASE("a row at a fraction of a millisecond hid all rows from summaries, rolling and pruning") {
+  const Host host;
+  const LedgerKey ledger = with_no_other_sampler(host.agent("echo"));
+  const auto store = host.store();
+  const auto fraction = [](std::int64_t ms) {
+    return "INSERT INTO resource_samples (ts, source) VALUES (" + std::to_string(ms) + ".5, 'agent-server')";
+  };
+  fill(*store, ledger, 40, {"a"});
+  PlainDatabase other(file_of(ledger));
+  other.run(fraction(kMidnight - 2 * kDay));  // the oldest of the ledger
+  CHECK(all_since(*store, ledger, kMidnight) == Sums{40 * 6, 40});
+  other.run(fraction(kMidnight - 1));  // and the first that is not rolled yet
+  fill(*store, ledger, 130, {"b"});
+  CHECK(number(file_of(ledger), "SELECT count(*) FROM fleetledger_rollups WHERE source = 'b'") == 2);
+  CHECK(all_since(*store, ledger, kMidnight) == Sums{170 * 6, 170});
+  must(store->prune_older_than(ledger, at(kMidnight + kHour)));
+  CHECK(number(file_of(ledger), "SELECT count(*) FROM resource_samples") == 70);
+  CHECK(all_since(*store, ledger, kMidnight) == Sums{170 * 6, 170});
+}
+
 TEST_CASE("while we yield, what the agent's own sampler writes is rolled before it prunes it") {
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::agent);
