@@ -7,6 +7,8 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <fstream>
+#include <sstream>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -227,10 +229,46 @@ Result<std::unique_ptr<ProcessSource>> make_procfs_source(ProcfsOptions options)
   return std::unique_ptr<ProcessSource>(std::make_unique<ProcfsSource>(std::move(folder), std::move(options)));
 }
 
+namespace {
+
+/// Whether the mount at `root` was given hidepid in another value than 0, which has a name since Linux 5.8: proc(5).
+bool mounted_with_hidepid(const std::string& root) {
+  std::ifstream mounts(root + "/self/mountinfo");
+  bool hides = false;
+  for (std::string line; std::getline(mounts, line);) {  // those that come later lie on top
+    std::istringstream fields(line);
+    std::string skipped, folder, options;
+    fields >> skipped >> skipped >> skipped >> skipped >> folder;
+    if (folder == root) {
+      const auto at = line.rfind(" hidepid=") != std::string::npos ? line.rfind(" hidepid=") : line.rfind(",hidepid=");
+      const auto value = at == std::string::npos ? std::string("0") : line.substr(at + std::strlen(" hidepid="));
+      hides = !value.starts_with('0') && !value.starts_with("off");
+    }
+  }
+  return hides;
+}
+
+bool shows_other_users(const std::string& root) {
+  const Folder folder(::opendir(root.c_str()));
+  const auto us = ::geteuid();
+  while (const auto* entry = folder ? ::readdir(folder.get()) : nullptr) {
+    struct stat status {};
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+        ::fstatat(::dirfd(folder.get()), entry->d_name, &status, 0) == 0 && status.st_uid != us) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 std::string procfs_restriction(const std::string& root) {
-  // There is always a process 1. It is root's, so it is the first that is hidden from others.
+  // There is always a process 1. Mostly it is root's, so the first that is hidden from others; in a container it may be
+  // ours.
   const Descriptor first(::open((root + "/1/stat").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  const bool hidden = !first.open() && (errno == ENOENT || errno == EACCES || errno == EPERM);
+  const bool first_hidden = !first.open() && (errno == ENOENT || errno == EACCES || errno == EPERM);
+  const bool hidden = first_hidden || (mounted_with_hidepid(root) && !shows_other_users(root));
   if (!hidden || ::access(root.c_str(), F_OK) != 0) {
     return {};
   }

@@ -197,6 +197,32 @@ TEST_CASE_METHOD(FakeProc, "hidden processes are said to be hidden") {
   CHECK(procfs_restriction(dir / "missing").empty());
 }
 
+TEST_CASE_METHOD(FakeProc, "hidden processes were not said to be hidden where process 1 is our own") {
+  add(1, stat_line(1, "sh"));
+  const auto mounted = [&](const std::string& folder, const std::string& options) {
+    return "24 30 0:22 / " + folder + " rw,nosuid shared:5 - proc proc " + options + "\n";
+  };
+  const auto restricts = [&](const std::string& mounts) {
+    dir.write("self/mountinfo", mounts);
+    return !procfs_restriction(dir.path()).empty();
+  };
+  for (const auto* options : {"rw,hidepid=invisible", "rw,hidepid=2", "rw,gid=5,hidepid=1", "rw,hidepid=ptraceable"}) {
+    CAPTURE(options);
+    CHECK(restricts(mounted(dir.path(), options)));
+    CHECK_FALSE(restricts(mounted("/proc", options)));
+    CHECK_FALSE(restricts(mounted(dir.path(), options) + mounted(dir.path(), "rw")));
+  }
+  for (const auto* options : {"rw", "rw,hidepid=off", "rw,hidepid=0", "rw,hidepid=off,subset=pid"}) {
+    CAPTURE(options);
+    CHECK_FALSE(restricts(mounted(dir.path(), options)));
+  }
+  if (::geteuid() == 0) {  // one process of somebody else is seen: nothing is hidden
+    add(2, stat_line(2, "other"));
+    REQUIRE(::chown((dir / "2").c_str(), 65534, 65534) == 0);
+    CHECK_FALSE(restricts(mounted(dir.path(), "rw,hidepid=2")));
+  }
+}
+
 TEST_CASE("the real /proc shows us and a child as the kernel accounts for them") {
   const auto source = make_procfs_source();
   REQUIRE(source);
