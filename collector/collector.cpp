@@ -11,6 +11,7 @@
 #include "collector/event_retention.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
+#include "collector/retention_clock.h"
 #include "collector/snapshot_maker.h"
 
 namespace fleetledger {
@@ -83,6 +84,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   CollectorParts parts;
   CollectorOptions options;
   FleetCounters totals;
+  RetentionClock retention;
   Schedule schedule;
   Meter meter;
   Heaps heaps;
@@ -102,7 +104,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::uint64_t deadlines_answered = 0;
   /// Of an agent's ticks that were handed to its ledger.
   struct Handed {
-    WallTime newest{};
+    std::optional<WallTime> newest;
     std::optional<WallTime> pruned;  ///< the hour of the last one that pruned
   };
   std::unordered_map<std::string, Handed> handed;  ///< by agent id
@@ -163,6 +165,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   [[nodiscard]] StoreLane::Written prune_with(AgentTick& tick, const Agent& agent);
   void hand_over(const LedgerKey& ledger, AgentTick tick, StoreLane::Written written = {});
   [[nodiscard]] EventFeed::Ways ways_of_events();
+  [[nodiscard]] WallTime retention_now() { return retention.now(parts.clock.wall(), parts.clock.monotonic()); }
   void check_events(bool all);
   void take_snapshot();
   void publish(Tick& tick);
@@ -172,7 +175,6 @@ struct Collector::State : std::enable_shared_from_this<State> {
 
 void Collector::State::tick() {
   if (running) {
-    ++counters.skipped_running;
     return;
   }
   if (parts.begun) {
@@ -528,13 +530,17 @@ void Collector::State::read_environments() {
 
 std::vector<std::string> Collector::State::take_due() {
   const auto now = parts.clock.monotonic();
+  static_cast<void>(retention_now());  // sees a step, whether or not something is pruned
+  const auto late = schedule.passed(running->begun);
   auto due = schedule.take_due(now);
   if (options.interval) {
     schedule.set(kAllAgents, *options.interval, now);
   }
-  counters.skipped_late += due.skipped;
+  counters.skipped_late += std::min(late, due.skipped);
+  counters.skipped_running += due.skipped - std::min(late, due.skipped);
   if (due.skipped > 0) {
-    log::warning("deadlines_skipped", {{"count", std::to_string(due.skipped)}, {"reason", "the tick came too late"}});
+    log::warning("deadlines_skipped", {{"count", std::to_string(due.skipped)},
+                                       {"reason", late > 0 ? "the tick came too late" : "the look took too long"}});
   }
   deadlines_answered += due.agents.empty() ? 0 : 1;
   report.due = report.due || !due.agents.empty();
@@ -558,7 +564,10 @@ void Collector::State::append_for(const MeteredAgent& metered, const std::vector
       tick.samples = said.samples;
       tick.most_bytes = agent.settings.max_ledger_size;
       auto written = prune_with(tick, agent);
-      handed[agent.identity.id].newest = wall;
+      const auto* health = parts.ledgers->health(agent.identity.id);
+      if (!tick.samples.empty() && !(health != nullptr && health->standing && health->standing->yielding)) {
+        handed[agent.identity.id].newest = wall;
+      }
       hand_over(ledger_of(agent), std::move(tick), std::move(written));
     }
   }
@@ -575,9 +584,10 @@ StoreLane::Written Collector::State::prune_with(AgentTick& tick, const Agent& ag
     return {};
   }
   pruned = hour;
-  tick.prune_samples_before = report.ts - agent.settings.retention;
-  tick.prune_rollups_before = report.ts - agent.settings.rollup_retention;
-  prune_events(tick, agent.settings, report.ts);
+  const auto now = retention_now();
+  tick.prune_samples_before = now - agent.settings.retention;
+  tick.prune_rollups_before = now - agent.settings.rollup_retention;
+  prune_events(tick, agent.settings, now);
   return [state = weak_from_this(), id = agent.identity.id](const LedgerStanding* standing) {
     const auto self = state.lock();
     if (self && (standing == nullptr || standing->more_to_prune)) {
@@ -600,7 +610,8 @@ EventFeed::Ways Collector::State::ways_of_events() {
       .hand_over = [this](const LedgerKey& ledger, AgentTick tick,
                           StoreLane::Written written) { hand_over(ledger, std::move(tick), std::move(written)); },
       .recorded = [this](const AgentIdentity& agent, const auto& events) { totals.add(agent, events); },
-      .skipped = [this](const AgentIdentity& agent, const SkippedLines& lines) { totals.add_skipped(agent, lines); }};
+      .skipped = [this](const AgentIdentity& agent, const SkippedLines& lines) { totals.add_skipped(agent, lines); },
+      .retention_now = [this] { return retention_now(); }};
 }
 
 void Collector::State::check_events(bool all) {
@@ -619,7 +630,7 @@ void Collector::State::take_snapshot() {
     auto& agent = taken.agents[i];
     agent.status = status_of(fleet->agents[i]);
     const auto known = handed.find(agent.identity.id);
-    agent.newest_row = known == handed.end() ? std::nullopt : std::optional{known->second.newest};
+    agent.newest_row = known == handed.end() ? std::nullopt : known->second.newest;
     if (const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id)) {
       agent.ledger = *health;
     }

@@ -67,7 +67,7 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  /// Begins a tick. While one is under way no other is begun: counted as skipped.
+  /// Begins a tick. While one is under way no other is begun.
   void tick();
 
   /// Reads the agents' files outside a tick; if a session began that was not there, looks at once.

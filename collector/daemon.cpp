@@ -79,6 +79,7 @@ class Daemon {
   void read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fleet>)> then);
   void on_signal(int number);
   void reload();
+  void end_reload(Result<Config> config);
   void adopt(Config config);
   [[nodiscard]] Result<void> feed_watchdog();
   void tell_manager(const TickReport& report);
@@ -111,6 +112,8 @@ class Daemon {
   ReadingPlan plan_{clock_.monotonic()};
   MonotonicTime reread_{};  ///< because of a change
   std::uint64_t ticks_ = 0;
+  bool reloading_ = false;     ///< the configuration is being read
+  bool reload_again_ = false;  ///< when that is done
   bool stopping_ = false;
   bool draining_ = false;
   bool stuck_ = false;
@@ -361,7 +364,7 @@ void Daemon::on_timer() {
   const auto now = clock_.monotonic();
   const auto deadline = collector_.next_deadline();
   if (deadline && *deadline <= now) {
-    return collector_.tick();  // the timer is armed again when it is over
+    return collector_.tick();  // if one is under way, nothing: the timer is armed again when it is over
   }
   if (now >= plan_.check_due()) {
     plan_.check_asked_for(now);
@@ -399,8 +402,27 @@ void Daemon::reload() {
   if (!options_.reload || stopping_) {
     return;
   }
+  if (reloading_) {
+    reload_again_ = true;
+    return;
+  }
+  reloading_ = true;
   options_.manager.reloading(clock_.monotonic());
-  if (auto config = options_.reload()) {
+  const auto read = std::make_shared<Result<Config>>(fail("the configuration was not read"));
+  runtime_.runtime().in_pool([read, load = options_.reload] { *read = load(); },
+                             [this, read, alive = std::weak_ptr(alive_)] {
+                               if (!alive.expired()) {
+                                 end_reload(std::move(*read));
+                               }
+                             });
+}
+
+void Daemon::end_reload(Result<Config> config) {
+  reloading_ = false;
+  if (stopping_) {
+    return;
+  }
+  if (config) {
     adopt(std::move(*config));
   } else {
     configuration_.refused = config.error().text;
@@ -410,6 +432,9 @@ void Daemon::reload() {
   if (options_.manager.is_ready()) {
     tell_status();
     options_.manager.ready();
+  }
+  if (std::exchange(reload_again_, false)) {
+    reload();
   }
 }
 
@@ -464,7 +489,7 @@ void Daemon::finish() {
 
 /// Not before what is read in the pool is there: the loop could not be closed. kStopLimit ends the waiting.
 void Daemon::leave() {
-  if (collector_.reading()) {
+  if (collector_.reading() || reloading_) {
     return runtime_.runtime().after(kLeaveAgain, [this] { leave(); });
   }
   uv_stop(loop_);

@@ -1,6 +1,7 @@
 #include "collector/schedule.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace fleetledger {
 
@@ -10,11 +11,15 @@ MonotonicTime Schedule::first_multiple_after(MonotonicTime moment, Micros period
 }
 
 void Schedule::set(const std::string& agent, Micros period, MonotonicTime now) {
-  auto& entry = entries_[agent];
+  const auto [found, added] = entries_.try_emplace(agent, Entry{.since = now});
+  auto& entry = found->second;
   if (entry.period == period) {
     return;
   }
-  entry = {period, first_multiple_after(now + period / 2 - Micros{1}, period)};
+  entry.period = period;
+  const auto earliest = entry.since + period / 2;
+  const auto multiple = first_multiple_after(std::max(now, earliest - Micros{1}), period);
+  entry.deadline = added || entry.deadline < earliest ? multiple : std::min(entry.deadline, multiple);
 }
 
 void Schedule::remove(const std::string& agent) { entries_.erase(agent); }
@@ -31,6 +36,17 @@ bool Schedule::is_due(const std::string& agent, MonotonicTime now) const {
   return entry != entries_.end() && entry->second.deadline <= now;
 }
 
+/// The multiples after the deadline, which itself may be one of an earlier period.
+std::uint64_t Schedule::passed(const Entry& entry, MonotonicTime now) const {
+  const auto multiples = [&](MonotonicTime until) { return (until - origin_) / entry.period; };
+  return entry.deadline > now ? 0 : static_cast<std::uint64_t>(multiples(now) - multiples(entry.deadline));
+}
+
+std::uint64_t Schedule::passed(MonotonicTime now) const {
+  return std::accumulate(entries_.begin(), entries_.end(), std::uint64_t{0},
+                         [&](auto sum, const auto& entry) { return sum + passed(entry.second, now); });
+}
+
 Schedule::Due Schedule::take_due(MonotonicTime now) {
   Due due;
   for (auto& [agent, entry] : entries_) {
@@ -38,7 +54,8 @@ Schedule::Due Schedule::take_due(MonotonicTime now) {
       continue;
     }
     due.agents.push_back(agent);
-    due.skipped += static_cast<std::uint64_t>((now - entry.deadline) / entry.period);
+    due.skipped += passed(entry, now);
+    entry.since = now;
     entry.deadline = first_multiple_after(now, entry.period);
   }
   return due;

@@ -17,8 +17,10 @@ class Schedule {
  public:
   explicit Schedule(MonotonicTime origin = {}) : origin_(origin) {}
 
-  /// Adds an agent, or gives a known one another period. Its next deadline is the first multiple that lies at least
-  /// half a period ahead: a row over less than that would say little. Nothing changes if the period is the same.
+  /// Adds an agent, or gives a known one another period. Its next deadline is the first multiple to come that lies at
+  /// least half a period after it was last due, or was added: a row over less than that would say little. A deadline
+  /// that lies so far after it already is never moved further off, so that an agent whose period changes again and
+  /// again is due all the same. Nothing changes if the period is the same.
   void set(const std::string& agent, Micros period, MonotonicTime now);
   void remove(const std::string& agent);
 
@@ -27,6 +29,9 @@ class Schedule {
 
   /// Whether take_due() would name this agent.
   [[nodiscard]] bool is_due(const std::string& agent, MonotonicTime now) const;
+
+  /// How many deadlines, over all agents, would be skipped by a take_due() at that moment.
+  [[nodiscard]] std::uint64_t passed(MonotonicTime now) const;
 
   struct Due {
     std::vector<std::string> agents;  ///< in the order of their names
@@ -40,9 +45,11 @@ class Schedule {
  private:
   struct Entry {
     Micros period{};
+    MonotonicTime since{};  ///< when it was last due, or was added
     MonotonicTime deadline{};
   };
 
+  [[nodiscard]] std::uint64_t passed(const Entry& entry, MonotonicTime now) const;
   [[nodiscard]] MonotonicTime first_multiple_after(MonotonicTime moment, Micros period) const;
 
   MonotonicTime origin_;

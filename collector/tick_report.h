@@ -44,8 +44,8 @@ struct TickReport {
 /// Counted since the program started. None of them falls.
 struct CollectorCounters {
   std::uint64_t ticks = 0;
-  std::uint64_t skipped_late = 0;     ///< deadlines that passed before their tick could begin
-  std::uint64_t skipped_running = 0;  ///< ticks that came while one was under way
+  std::uint64_t skipped_late = 0;     ///< deadlines that passed before a tick could begin, over all agents
+  std::uint64_t skipped_running = 0;  ///< those that passed while one looked
   std::uint64_t failed_looks = 0;
   std::uint64_t failed_pane_lists = 0;
   std::uint64_t looks = 0;       ///< asked of the process source

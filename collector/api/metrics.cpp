@@ -341,7 +341,7 @@ std::vector<Metric> make_table() {
       {"fleetledger_ticks_skipped_total",
        Type::Counter,
        {"reason"},
-       "Ticks left out: late (the deadline had passed), running (the one before was under way).",
+       "Ticks left out, over all agents: late (none could begin in time), running (the one before still looked).",
        [](View view, Out out) {
          out.add({"late"}, view.collector.skipped_late);
          out.add({"running"}, view.collector.skipped_running);

@@ -152,7 +152,7 @@ void EventFeed::State::start(const std::string& id, Entry& entry) {
                    .user = user,
                    .after = std::nullopt,
                    .seen = entry.seen,
-                   .oldest = oldest_event(entry.settings, wall),
+                   .oldest = oldest_event(entry.settings, ways.retention_now()),
                    .newest = wall + kAhead},
       .read_log = std::exchange(entry.log_wanted, false),
       .copy = std::exchange(entry.copy_wanted, false),
@@ -285,10 +285,10 @@ bool EventFeed::State::take_copy(Entry& entry, Job& job, AgentTick& tick) {
   if (!found.apart || found.events.empty()) {
     return false;
   }
-  const auto wall = clock.wall();
+  const auto now = ways.retention_now();
   const auto oldest_upstream = entry.settings.upstream_event_retention.value_or(std::chrono::seconds::max());
   std::erase_if(found.events, [&](const RateLimitEvent& event) {
-    const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall - event.ts);
+    const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - event.ts);
     return age > (event.source == kSentinelEvents ? entry.settings.event_retention : oldest_upstream);
   });
   tick.events.insert(tick.events.end(), std::make_move_iterator(found.events.begin()),
@@ -300,7 +300,7 @@ bool EventFeed::State::take_copy(Entry& entry, Job& job, AgentTick& tick) {
 
 void EventFeed::State::write(const std::string& id, Entry& entry, AgentTick tick, std::vector<RateLimitEvent> recorded,
                              bool more) {
-  prune_events(tick, entry.settings, clock.wall());
+  prune_events(tick, entry.settings, ways.retention_now());
   const auto marks = tick.marks;
   ways.hand_over(entry.ledger, std::move(tick),
                  [self = shared_from_this(), id, number = entry.number, agent = entry.ledger.agent, marks,
@@ -403,6 +403,13 @@ void EventFeed::adopt(const Fleet& fleet) {
     entry.settings = agent.settings;
     entry.metered = agent.metered();
     state_->by_folder[logs_folder(agent.identity)] = id;
+  }
+  for (const auto& [id, left] : state_->entries) {
+    if (const auto stays = entries.find(id); stays == entries.end() || stays->second.number != left.number) {
+      for (const auto* event : {"events_late", "events_failed", "events_unread", "events_not_copied"}) {
+        log::warning_once(event, id, "");
+      }
+    }
   }
   state_->entries = std::move(entries);
   for (auto& [id, entry] : state_->entries) {

@@ -47,6 +47,7 @@ class EventFeed {
     /// Events of a sentinel that the ledger took and did not have before; only id and kind are filled in.
     std::function<void(const AgentIdentity&, const std::vector<RateLimitEvent>&)> recorded;
     std::function<void(const AgentIdentity&, const SkippedLines&)> skipped;
+    std::function<WallTime()> retention_now;  ///< RetentionClock's
   };
 
   EventFeed(EventSources sources, Ways ways, Runtime runtime, const Clock& clock, Uid user);

@@ -50,13 +50,40 @@ TEST_CASE("the first interval of an agent is at least half a period") {
   CHECK(schedule.next() == at(120s));
 }
 
-TEST_CASE("a change of period counts from now, the same period changes nothing") {
+TEST_CASE("after a change of period the next deadline lies half a period after the last, the same changes nothing") {
   Schedule schedule;
   schedule.set("a", 300s, at(0s));
   schedule.set("a", 60s, at(100s));
-  CHECK(schedule.next() == at(180s));
-  schedule.set("a", 60s, at(179s));
-  CHECK(schedule.next() == at(180s));
+  CHECK(schedule.next() == at(120s));
+  schedule.set("a", 60s, at(119s));
+  CHECK(schedule.take_due(at(120s)).agents.size() == 1);
+  schedule.set("a", 300s, at(130s));
+  CHECK(schedule.next() == at(300s));
+  schedule.set("a", 400s, at(140s));
+  CHECK(schedule.next() == at(400s));  // 300 s is less than half of 400 s after 120 s
+}
+
+TEST_CASE("an agent whose sessions came and went each minute was never due") {
+  // Each set() put the deadline half a period ahead of itself: 20 s of each minute with a session, and it never came.
+  const auto idle = GENERATE(300s, 250s, 120s);  // also one that no multiple of a minute meets
+  const auto lives = GENERATE(1s, 20s, 59s);
+  Schedule schedule;
+  schedule.set("a", idle, at(0s));
+  auto last = at(0s);
+  int rows = 0;
+  const auto look = [&](MonotonicTime now) {
+    if (!schedule.take_due(now).agents.empty()) {
+      CHECK(now - last <= idle + idle / 2);
+      last = now;
+      ++rows;
+    }
+  };
+  for (auto second = 0s; second < 3600s; ++second) {
+    look(at(second));
+    schedule.set("a", second % 60s < lives ? Micros(60s) : Micros(idle), at(second));
+  }
+  CHECK(rows >= 3600s / (idle + idle / 2));
+  CHECK(rows <= 3600s / 30s);
 }
 
 TEST_CASE("an origin shifts all deadlines") {

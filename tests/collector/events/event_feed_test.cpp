@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "collector/log.h"
 #include "collector/store_lane.h"
 #include "tests/support/fake_runtime.h"
 #include "tests/support/fake_store.h"
@@ -38,7 +39,8 @@ struct Feeding {
       {.hand_over = [this](const LedgerKey& ledger, AgentTick tick,
                            auto written) { lane.append(ledger, std::move(tick), std::move(written)); },
        .recorded = [this](const AgentIdentity& agent, const auto& events) { recorded[agent.name] += events.size(); },
-       .skipped = [this](const AgentIdentity&, const SkippedLines& lines) { skipped = lines; }},
+       .skipped = [this](const AgentIdentity&, const SkippedLines& lines) { skipped = lines; },
+       .retention_now = [this] { return clock.wall(); }},
       loop.runtime(),
       clock,
       1000};
@@ -339,6 +341,23 @@ TEST_CASE("what cannot be read is told, and what is skipped is counted") {
   host.check(true);
   host.settle();
   CHECK(host.feed.problem(Feeding::id("a")).empty());
+}
+
+TEST_CASE("what was said of an agent that left was remembered for ever") {
+  Feeding host;
+  host.add("a");
+  host.add("b");
+  host.problem = "sentinel-events.jsonl: it is a FIFO";
+  const auto before = log::remembered();
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(log::remembered() == before + 2);
+  host.fleet.agents.pop_back();
+  host.feed.adopt(host.fleet);
+  CHECK(log::remembered() == before + 1);
+  host.fleet.agents.clear();
+  host.feed.adopt(host.fleet);
+  CHECK(log::remembered() == before);
 }
 
 TEST_CASE("the events of an agent that is not metered are pruned once a day") {

@@ -43,7 +43,8 @@ struct Tail {
                  {.hand_over = [this](const LedgerKey& ledger, AgentTick tick,
                                       auto written) { lane.append(ledger, std::move(tick), std::move(written)); },
                   .recorded = [this](const AgentIdentity&, const auto& events) { recorded += events.size(); },
-                  .skipped = [](const AgentIdentity&, const SkippedLines&) {}},
+                  .skipped = [](const AgentIdentity&, const SkippedLines&) {},
+                  .retention_now = [] { return system_clock().wall(); }},
                  runtime.runtime(),
                  system_clock(),
                  ::geteuid()};
