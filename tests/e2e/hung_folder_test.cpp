@@ -161,3 +161,30 @@ TEST_CASE("SIGTERM ends the collector though the folders of five agents hang") {
   fleet.end_and_say_when();
   CHECK(is_intact(fleet.path("good")));
 }
+
+TEST_CASE("the configuration was read again on the loop: a disk that hung under it held up every tick") {
+  Host host;
+  const test::FaultyDisk disk(host / "faults");
+  host.set_variables(disk.environment());
+  host.configure(kServedEverySecond);
+  const ServedAgent good(host, "good");
+  host.register_agents({good.entry()});
+  const auto folder = host.home() + "/.instar/agents/config";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy(host.config_file(), folder + "/fleetledger.yaml");
+  auto command = host.command({"run"});
+  std::replace(command.begin(), command.end(), host.config_file(), folder + "/fleetledger.yaml");
+  auto daemon = host.start_program(command);
+  REQUIRE(test::await([&] { return read_ticks(good.path).size() >= 2; }));
+
+  disk.begin("config", "hang");
+  daemon.signal(SIGHUP);
+  REQUIRE(test::await([&] { return disk.stalled("config") > 0; }));
+  const auto before = read_ticks(good.path).size();
+  CHECK(test::await([&] { return read_ticks(good.path).size() >= before + 3; }));
+  CHECK(daemon.errors().find("event=reloaded") == std::string::npos);
+  disk.end("config", "hang");
+  CHECK(test::await([&] { return daemon.errors().find("event=reloaded") != std::string::npos; }));
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+}
