@@ -14,7 +14,6 @@ set -euo pipefail
 # if it misses a bar.
 readonly PARTS=(
   "accuracy|4 min"
-  "cost|30 s"
   "peers|2 min"
   "sight|40 s"
   "growth|3 min"
@@ -155,18 +154,6 @@ accuracy() {
   echo
   accuracy_run every-2s "$short_ticks" 2s || missed=1
   return $missed
-}
-
-cost() {
-  local root=$work/cost
-  echo "Ten agents with five idle sessions each, 20 ticks with their ledgers ..."
-  mkfifo "$root.ticks"
-  start_fleet "$root" --agents 10 --sessions 5 --loads idle || return 1
-  "$judge" cost --json "$results/cost.json" <"$root.ticks" &
-  children+=($!)
-  start_sampling "$root/home" --record --ticks 20 --interval 1s >"$root.ticks"
-  wait "${children[-1]}" && wait "${children[-2]}" || return 1
-  while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
 # metered VERB OPTION...: a fleet with these options, and the judge's verb on it.

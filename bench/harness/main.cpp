@@ -14,7 +14,6 @@
 #include "bench/harness/accuracy.h"
 #include "bench/harness/aged_ps.h"
 #include "bench/harness/context.h"
-#include "bench/harness/cost.h"
 #include "bench/harness/events.h"
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
@@ -95,15 +94,6 @@ Run aged_ps_verb(CLI::App& verb) {
     const auto text = aged_ps(old_before, options->days);
     if (!text) return report(text.error());
     std::cout << *text;
-    return 0;
-  };
-}
-
-Run cost_verb(CLI::App& verb) {
-  return [json = add_json(verb)] {
-    const auto cost = measure_cost(std::cin);
-    if (!cost) return report(cost.error());
-    publish(cost_table(*cost), cost_json(*cost), *json);
     return 0;
   };
 }
@@ -267,10 +257,6 @@ struct Verb {
 constexpr std::array kVerbs{
     Verb{"accuracy", "Compare ticks with the truth of a fleet that has ended", accuracy_verb},
     Verb{"aged-ps", "Print what ps would if some processes were days older", aged_ps_verb},
-    Verb{"cost",
-         "Read the lines of `fleetledger sample --json` from standard input as they come, and run a bare ps and tmux "
-         "beside each",
-         cost_verb},
     Verb{"store", "Ask and write a ledger of a week, and the bare statements beside", store_verb},
     Verb{"events", "Read a log of sentinels at first sight", events_verb},
     Verb{"context", "Ask what ran before a rate limit on a host of many agents", context_verb},
