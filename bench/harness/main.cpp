@@ -102,9 +102,9 @@ Run store_verb(CLI::App& verb) {
   return [json = add_json(verb)] {
     const auto cost = measure_store();
     if (!cost) return report(cost.error());
-    const auto missed = missed_bars(*cost);
-    publish(store_table(*cost) + missed, store_json(*cost), *json);
-    return missed.empty() ? 0 : kMissed;
+    const auto bars = store_bars(*cost);
+    publish(store_table(*cost) + bars_text(bars), store_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
   };
 }
 
@@ -143,9 +143,9 @@ Run http_verb(CLI::App& verb) {
     std::getline(std::ifstream(options->token_file), options->target.token);
     const auto cost = measure_http(options->target);
     if (!cost) return report(cost.error());
-    const auto missed = missed_bars(*cost);
-    publish(http_table(*cost) + missed, http_json(*cost), *json);
-    return missed.empty() ? 0 : kMissed;
+    const auto bars = http_bars(*cost);
+    publish(http_table(*cost) + bars_text(bars), http_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
   };
 }
 
