@@ -213,9 +213,13 @@ plot "$1" using 1:5:6:7 with yerrorlines title "fleetledger, ps", \
 EOF
 }
 
-# Ledgers of 90 days are filled for it; the rest as ./dev bench micro without options.
+# Each step five times, so that there is a median with least and greatest. What Google Benchmark says meanwhile is for
+# those who wait.
 micro() {
-  "$build/bench/micro/fleetledger-micro" --benchmark_out="$results/micro.json" --benchmark_out_format=json
+  local steps=$work/steps.json
+  "$build/bench/micro/fleetledger-micro" --benchmark_repetitions=5 --benchmark_min_time=0.1 \
+    --benchmark_display_aggregates_only=true --benchmark_out="$steps" --benchmark_out_format=json >&2 || return 1
+  "$judge" steps --results "$steps" --json "$results/micro.json"
 }
 
 store() {

@@ -21,6 +21,7 @@
 #include "bench/harness/markdown.h"
 #include "bench/harness/peers.h"
 #include "bench/harness/sight.h"
+#include "bench/harness/steps.h"
 #include "bench/harness/store.h"
 
 // fleetledger-bench: the arithmetic of the benchmarks. What is measured is started by bench/run.sh.
@@ -230,6 +231,18 @@ Run sight_verb(CLI::App& verb) {
   };
 }
 
+Run steps_verb(CLI::App& verb) {
+  const auto results = std::make_shared<std::string>();
+  verb.add_option("--results", *results, "What Google Benchmark wrote as JSON")->required();
+  return [results, json = add_json(verb)] {
+    const auto steps = parse_steps(text_of(*results));
+    if (!steps) return report(steps.error());
+    const auto bars = steps_bars(*steps);
+    publish(steps_table(*steps) + bars_text(bars), steps_json(*steps), *json);
+    return all_met(bars) ? 0 : kMissed;
+  };
+}
+
 Run markdown_verb(CLI::App& verb) {
   const auto folder = std::make_shared<std::string>();
   verb.add_option("results", *folder, "Where the parts' JSON is")->required();
@@ -266,6 +279,7 @@ constexpr std::array kVerbs{
     Verb{"growth-report", "Fit and judge what fleets of several sizes cost", growth_report_verb},
     Verb{"peers", "Meter a fleet in tmux, and let whoever else is installed look at the same host", peers_verb},
     Verb{"sight", "Compare what all of them see of a fleet's short-lived tools", sight_verb},
+    Verb{"steps", "Judge what Google Benchmark measured of single steps", steps_verb},
     Verb{"markdown", "Print the tables of the README's performance section", markdown_verb},
     Verb{"machine", "Name this machine", machine_verb},
 };
