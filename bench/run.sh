@@ -2,11 +2,12 @@
 # What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
 # each figure means. What runs is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
 # is gone. The figures stay in BUILD_FOLDER/../bench: PART.json and PART.txt of each part that was measured, whenever.
-# Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]
+# Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]
 #   PART             only these; without them, all (see PARTS below)
 #   --short          accuracy for one minute at 5 s and half a minute at 2 s; growth without the largest fleets
 #   --json           one JSON object to standard output, the tables to standard error
 #   --keep           leave the ticks and the truth of the loads, and say where
+#   --benchmark_...  for the part micro: an option of Google Benchmark
 # Exit code: 0 all bars met; 1 one was missed, or a part could not be measured; 2 usage.
 set -euo pipefail
 
@@ -27,12 +28,12 @@ readonly PARTS=(
 part_names() { printf '%s\n' "${PARTS[@]%%|*}"; }
 
 usage() {
-  printf 'run.sh: %s\nusage: ./dev bench [PART...] [--short] [--json] [--keep]\nparts:\n' "$1" >&2
+  printf 'run.sh: %s\nusage: ./dev bench [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]\nparts:\n' "$1" >&2
   printf '  %s\n' "${PARTS[@]//|/, }" >&2
   exit 2
 }
 
-build=${1:?usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]}
+build=${1:?usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]}
 shift
 build=$(realpath "$build")
 fleetledger=$build/collector/fleetledger
@@ -46,11 +47,13 @@ short_ticks=30 # of 2 s
 sizes=(1 10 50 200 500)
 json=false
 keep=false
+micro_options=()
 for argument in "$@"; do
   case "$argument" in
     --short) long_ticks=12 short_ticks=15 sizes=(1 10 50) ;;
     --json) json=true ;;
     --keep) keep=true ;;
+    --benchmark_*) micro_options+=("$argument") ;;
     *)
       part_names | grep -qxF -e "$argument" || usage "no part or option \"$argument\""
       parts+=("$argument")
@@ -218,7 +221,8 @@ EOF
 micro() {
   local steps=$work/steps.json
   "$build/bench/micro/fleetledger-micro" --benchmark_repetitions=5 --benchmark_min_time=0.1 \
-    --benchmark_display_aggregates_only=true --benchmark_out="$steps" --benchmark_out_format=json >&2 || return 1
+    --benchmark_display_aggregates_only=true --benchmark_out="$steps" --benchmark_out_format=json \
+    "${micro_options[@]}" >&2 || return 1
   "$judge" steps --results "$steps" --json "$results/micro.json"
 }
 
