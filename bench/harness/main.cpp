@@ -245,10 +245,14 @@ Run steps_verb(CLI::App& verb) {
 
 Run markdown_verb(CLI::App& verb) {
   const auto folder = std::make_shared<std::string>();
-  verb.add_option("results", *folder, "Where the parts' JSON is")->required();
+  verb.add_option("results", *folder, "Where the parts' folders with their JSON are")->required();
   return [folder] {
-    const auto part = [&](const char* name) { return text_of(*folder + "/" + name + ".json"); };
-    std::cout << performance_markdown({part("machine"), part("peers"), part("sight"), part("growth")});
+    PartTexts texts;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(*folder)) {
+      const auto name = file.path().lexically_relative(*folder);
+      if (name.extension() == ".json") texts[name.string()] = text_of(file.path());
+    }
+    std::cout << performance_markdown(texts);
     return 0;
   };
 }
@@ -280,7 +284,7 @@ constexpr std::array kVerbs{
     Verb{"peers", "Meter a fleet in tmux, and let whoever else is installed look at the same host", peers_verb},
     Verb{"sight", "Compare what all of them see of a fleet's short-lived tools", sight_verb},
     Verb{"steps", "Judge what Google Benchmark measured of single steps", steps_verb},
-    Verb{"markdown", "Print the tables of the README's performance section", markdown_verb},
+    Verb{"markdown", "Print what the READMEs quote", markdown_verb},
     Verb{"machine", "Name this machine", machine_verb},
 };
 
