@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
 # each figure means. What runs is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
-# is gone. The figures stay in BUILD_FOLDER/../bench, each part's in a folder of its own with the machine that they are of.
+# is gone. The figures stay in BUILD_FOLDER/../bench, each part's in a folder of its own with the machine they are of.
 # Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]
 #   PART             only these; without them, all (see PARTS below)
 #   --short          accuracy for one minute at 5 s and half a minute at 2 s; growth without the largest fleets

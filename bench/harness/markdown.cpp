@@ -117,6 +117,17 @@ std::string measured_of_true(const Json& accuracy, const std::string& load) {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
+/// ms; one that is above all bounds is infinite, which JSON does not know.
+std::string longest_turn_text(const Json& run) {
+  const Json* longest = find_in(run, "lagHighestMs");
+  return longest != nullptr && longest->IsNumber() ? fmt::format("{:.3g}", longest->GetDouble()) : "above all bounds";
+}
+
+/// How many took over 10 ms, of all.
+std::string turns_text(const Json& run) {
+  return fmt::format("{:.0f} of {:.0f}", number_in(run, "lagAbove10Ms"), number_in(run, "turns"));
+}
+
 void add_growth_headlines(const Json& growth, Rows& rows) {
   const auto tick_of = [&](double agents) {
     const Json& point = point_of(growth, agents);
@@ -130,6 +141,9 @@ void add_growth_headlines(const Json& growth, Rows& rows) {
                     median(member_of(point, "ps"), "togetherMs"), median(point, "barePsMs")));
     rows.emplace_back(fmt::format("MiB of memory with {:.0f} agents", agents),
                       fmt::format("{:.0f}", number_in(procfs, "residentMiB")));
+    rows.emplace_back(
+        fmt::format("turns of the event loop above 10 ms with {:.0f} agents: by `/proc`; by `ps`", agents),
+        turns_text(procfs) + "; " + turns_text(member_of(point, "ps")));
   };
   tick_of(10);
   tick_of(500);
@@ -254,12 +268,11 @@ std::string growth_section(const Results& results) {
     for (const char* source : {"procfs", "ps"}) {
       const Json& run = member_of(point, source);
       text += fmt::format(
-          "| {:.0f} | {} | {} | {} | {:.1f} | {:.2f} | {:.0f} | {:.3g} | {:.0f} of {:.0f} | {:.0f} | "
+          "| {:.0f} | {} | {} | {} | {:.1f} | {:.2f} | {:.0f} | {} | {} | {:.0f} | "
           "{:.0f} | {:.0f} |\n",
           number_in(point, "agents"), source, spread_text(run, "togetherMs", 1), spread_text(run, "ownMs", 1),
-          median(point, "barePsMs"), median(point, "bareLedgersMs"), number_in(run, "wallMs"),
-          number_in(run, "lagHighestMs"), number_in(run, "lagAbove10Ms"), number_in(run, "turns"),
-          number_in(run, "residentMiB"), number_in(run, "startUpMs"), number_in(run, "ledgerKiB"));
+          median(point, "barePsMs"), median(point, "bareLedgersMs"), number_in(run, "wallMs"), longest_turn_text(run),
+          turns_text(run), number_in(run, "residentMiB"), number_in(run, "startUpMs"), number_in(run, "ledgerKiB"));
     }
   }
   return text;
