@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # What fleetledger costs and how much of the truth it sees, measured here and now. README.md in this folder says what
 # each figure means. What runs is in one temporary folder with a tmux server of its own; at the end, or at Ctrl-C, it
-# is gone. The figures stay in BUILD_FOLDER/../bench: PART.json and PART.txt of each part that was measured, whenever.
-# Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]
+# is gone. The figures stay in BUILD_FOLDER/../bench, each part's in a folder of its own with the machine they are of.
+# Usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]
 #   PART             only these; without them, all (see PARTS below)
 #   --short          accuracy for one minute at 5 s and half a minute at 2 s; growth without the largest fleets
 #   --json           one JSON object to standard output, the tables to standard error
 #   --keep           leave the ticks and the truth of the loads, and say where
+#   --benchmark_...  for the part micro: an option of Google Benchmark
 # Exit code: 0 all bars met; 1 one was missed, or a part could not be measured; 2 usage.
 set -euo pipefail
 
-# A part: its name and about how long it takes; the function of that name does it, writes $results/NAME*.json, and fails
-# if it misses a bar.
+# A part: its name and about how long it takes; the function of that name does it, writes JSON files into $folder, and
+# fails if it misses a bar.
 readonly PARTS=(
   "accuracy|4 min"
-  "cost|30 s"
   "peers|2 min"
   "sight|40 s"
   "growth|3 min"
@@ -28,12 +28,12 @@ readonly PARTS=(
 part_names() { printf '%s\n' "${PARTS[@]%%|*}"; }
 
 usage() {
-  printf 'run.sh: %s\nusage: ./dev bench [PART...] [--short] [--json] [--keep]\nparts:\n' "$1" >&2
+  printf 'run.sh: %s\nusage: ./dev bench [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]\nparts:\n' "$1" >&2
   printf '  %s\n' "${PARTS[@]//|/, }" >&2
   exit 2
 }
 
-build=${1:?usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep]}
+build=${1:?usage: run.sh BUILD_FOLDER [PART...] [--short] [--json] [--keep] [--benchmark_OPTION...]}
 shift
 build=$(realpath "$build")
 fleetledger=$build/collector/fleetledger
@@ -47,11 +47,13 @@ short_ticks=30 # of 2 s
 sizes=(1 10 50 200 500)
 json=false
 keep=false
+micro_options=()
 for argument in "$@"; do
   case "$argument" in
     --short) long_ticks=12 short_ticks=15 sizes=(1 10 50) ;;
     --json) json=true ;;
     --keep) keep=true ;;
+    --benchmark_*) micro_options+=("$argument") ;;
     *)
       part_names | grep -qxF -e "$argument" || usage "no part or option \"$argument\""
       parts+=("$argument")
@@ -67,12 +69,21 @@ if $json; then exec 1>&2; fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/fleetledger-bench-XXXXXX")
 children=()
 
+# runs PID: whether that child of ours still does. The kernel may give the pid of one that has ended to somebody else.
+runs() { grep -qxF "$1" <<<"$(jobs -pr)"; }
+
 # end_last: ends the child that was started last and waits for it.
 end_last() {
-  local last=$((${#children[@]} - 1))
-  kill -TERM "${children[last]}" 2>/dev/null || true
-  wait "${children[last]}" 2>/dev/null || true
-  unset "children[last]"
+  if runs "${children[-1]}"; then kill -TERM "${children[-1]}" 2>/dev/null || true; fi
+  await_last 2>/dev/null || true
+}
+
+# await_last: waits for the child that was started last; its exit code.
+await_last() {
+  local outcome=0
+  wait "${children[-1]}" || outcome=$?
+  unset "children[-1]"
+  return "$outcome"
 }
 
 end() {
@@ -136,15 +147,14 @@ accuracy_run() {
   done
   unset FLEETLEDGER_SAMPLING_SOURCE FLEETLEDGER_SAMPLING_SCOPE FLEETLEDGER_SAMPLING_PS
   for view in "${VIEWS[@]}"; do
-    wait "${children[-1]}" || return 1
-    unset "children[-1]"
+    await_last || return 1
   done
   end_last # the fleet: its loads write their last rows of truth
   for view in "${VIEWS[@]}"; do
     IFS='|' read -r name source scope bars <<<"$view"
     printf '\nBy %s, scope %s%s:\n' "$source" "$scope" "$([ "$name" != aged-ps ] || echo ', as if loads were three days old')"
     "$judge" accuracy --fleet "$root" --ticks "$root.$name.ticks" --bars "$bars" \
-      --json "$results/accuracy-$1-$name.json" || missed=1
+      --json "$folder/$1-$name.json" || missed=1
   done
   return $missed
 }
@@ -157,25 +167,13 @@ accuracy() {
   return $missed
 }
 
-cost() {
-  local root=$work/cost
-  echo "Ten agents with five idle sessions each, 20 ticks with their ledgers ..."
-  mkfifo "$root.ticks"
-  start_fleet "$root" --agents 10 --sessions 5 --loads idle || return 1
-  "$judge" cost --json "$results/cost.json" <"$root.ticks" &
-  children+=($!)
-  start_sampling "$root/home" --record --ticks 20 --interval 1s >"$root.ticks"
-  wait "${children[-1]}" && wait "${children[-2]}" || return 1
-  while [ ${#children[@]} -gt 0 ]; do end_last; done
-}
-
 # metered VERB OPTION...: a fleet with these options, and the judge's verb on it.
 metered() {
   local root=$work/$1 verb=$1
   shift
   start_fleet "$root" "$@" || return 1
   mkdir "$root.work"
-  "$judge" "$verb" --program "$fleetledger" --fleet "$root" --folder "$root.work" --json "$results/$verb.json"
+  "$judge" "$verb" --program "$fleetledger" --fleet "$root" --folder "$root.work" --json "$folder/$verb.json"
 }
 
 peers() {
@@ -193,7 +191,7 @@ growth() {
   for agents in "${sizes[@]}"; do
     echo "$agents agents with ten idle sessions each, a tick every second ..."
     root=$work/growth-$agents
-    point=$results/growth-$agents.point
+    point=$folder/$agents.point
     # Sessions are bare processes: thousands of real ones would not fit everywhere.
     start_fleet "$root" --agents "$agents" --sessions 10 --loads idle --no-tmux || return 1
     "$judge" growth --program "$fleetledger" --fleet "$root" --folder "$root.work" --tmux "$root/list-panes" \
@@ -203,8 +201,8 @@ growth() {
   done
   echo
   local missed=0
-  "$judge" growth-report --plot-data "$results/growth.dat" --json "$results/growth.json" "${points[@]}" || missed=1
-  plot "$results/growth.dat" "$results/growth.svg"
+  "$judge" growth-report --plot-data "$folder/growth.dat" --json "$folder/growth.json" "${points[@]}" || missed=1
+  plot "$folder/growth.dat" "$folder/growth.svg"
   return $missed
 }
 
@@ -226,21 +224,26 @@ plot "$1" using 1:5:6:7 with yerrorlines title "fleetledger, ps", \
 EOF
 }
 
-# Ledgers of 90 days are filled for it; the rest as ./dev bench micro without options.
+# Each step five times, so that there is a median with least and greatest. What Google Benchmark says meanwhile is for
+# those who wait.
 micro() {
-  "$build/bench/micro/fleetledger-micro" --benchmark_out="$results/micro.json" --benchmark_out_format=json
+  local steps=$work/steps.json
+  "$build/bench/micro/fleetledger-micro" --benchmark_repetitions=5 --benchmark_min_time=0.1 \
+    --benchmark_display_aggregates_only=true --benchmark_out="$steps" --benchmark_out_format=json \
+    "${micro_options[@]}" >&2 || return 1
+  "$judge" steps --results "$steps" --json "$folder/micro.json"
 }
 
 store() {
-  "$judge" store --json "$results/store.json"
+  "$judge" store --json "$folder/store.json"
 }
 
 context() {
-  "$judge" context --json "$results/context.json"
+  "$judge" context --json "$folder/context.json"
 }
 
 events() {
-  "$judge" events --json "$results/events.json"
+  "$judge" events --json "$folder/events.json"
 }
 
 http() {
@@ -258,29 +261,44 @@ http() {
     "$fleetledger" run --home "$root/home" --config "$root.yaml" 2>"$root.log" &
   children+=($!)
   until address=$(sed -n 's/.*event=listening address=//p' "$root.log") && [ -n "$address" ]; do
-    kill -0 "${children[-1]}" 2>/dev/null || { cat "$root.log" >&2; return 1; }
+    runs "${children[-1]}" || { cat "$root.log" >&2; return 1; }
     sleep 0.1
   done
-  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --seconds 20 --json "$results/http.json" || return 1
+  "$judge" http --address "$address" --token-file "$root.token" --agent agent0 --seconds 20 --json "$folder/http.json" || return 1
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 }
 
-"$judge" machine --json "$results/machine.json" | tee "$results/machine.txt"
+# all_json: of every part that was measured, now or earlier, its machine and its figures.
+all_json() {
+  local part file name before_part='' before_file
+  printf '{'
+  while read -r part; do
+    if [ ! -e "$results/$part/machine.json" ]; then continue; fi
+    printf '%s"%s":{' "$before_part" "$part"
+    before_file=
+    for file in "$results/$part"/*.json; do
+      name=${file##*/}
+      printf '%s"%s":%s' "$before_file" "${name%.json}" "$(<"$file")"
+      before_file=,
+    done
+    printf '}'
+    before_part=,
+  done < <(part_names)
+  printf '}\n'
+}
+
 status=0
 for part in "${parts[@]}"; do
-  echo
-  rm -f "$results/$part".*
-  { "$part" || status=1; } > >(tee "$results/$part.txt")
+  folder=$results/$part
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  {
+    "$judge" machine --json "$folder/machine.json"
+    "$part" || status=1
+    echo
+  } > >(tee "$folder/printed.txt")
   while [ ${#children[@]} -gt 0 ]; do end_last; done
 done
 "$judge" markdown "$results" >"$results/performance.md"
-if $json; then
-  separator='{'
-  for file in "$results"/*.json; do
-    name=${file##*/}
-    printf '%s"%s":%s' "$separator" "${name%.json}" "$(<"$file")" >&3
-    separator=','
-  done
-  printf '}\n' >&3
-fi
+if $json; then all_json >&3; fi
 [ "$status" -eq 0 ]

@@ -24,7 +24,8 @@ inline constexpr std::chrono::seconds kTickErrorPeriod{2};  ///< the bar on sing
 /// What is asked of the figures depends on how they were come by.
 enum class Bars {
   ps,      ///< those above
-  procfs,  ///< flat and deep at least 99 % of the truth, long 95 to 100.5 %, nothing more than a clock tick above it
+  procfs,  ///< flat and deep at least 99 % of the truth, long 95 to 100.5 %, no load more than a clock tick above it:
+           ///< in the first minute, and in the whole run
   none,    ///< processes without their children: nothing but that sums are right, and no row above what cores can do
   sums,    ///< where ps knows whole seconds: nothing but that sums are right
 };
@@ -57,6 +58,7 @@ struct LoadAccuracy {
   std::string load;
   bool judged = false;  ///< a load that the bars are for: flat, deep, long
   Comparison whole;
+  std::optional<Comparison> first_window;  ///< of a run that was longer
   std::optional<Comparison> worst_window;  ///< absent where the run was shorter
   Spread tick_error;                       ///< seconds, without sign
 };

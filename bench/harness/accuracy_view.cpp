@@ -6,6 +6,16 @@
 namespace fleetledger::bench {
 namespace {
 
+std::string error_text(const std::optional<Comparison>& found) {
+  return found ? fmt::format("{:+.3f}", found->error()) : "-";
+}
+
+/// By /proc no load may be above the truth.
+const char* bar_text(Bars bars, bool judged) {
+  if (bars == Bars::procfs) return judged ? "yes" : "not above";
+  return bars == Bars::ps && judged ? "yes" : "none";
+}
+
 double percent_of_truth(const Comparison& found) { return found.truth > 0 ? 100 * found.measured / found.truth : 0; }
 
 void comparison_field(JsonWriter& json, const char* name, const Comparison& found) {
@@ -16,15 +26,15 @@ void comparison_field(JsonWriter& json, const char* name, const Comparison& foun
 }  // namespace
 
 std::string accuracy_table(const Accuracy& accuracy) {
-  auto text = fmt::format("Accuracy: {} ticks of {:.1f} s, {:.0f} s in all; seconds of CPU\n\n{}\n", accuracy.ticks,
-                          accuracy.period, accuracy.seconds,
-                          "LOAD             TRUE  MEASURED       %   ERROR  WORST MINUTE  MEDIAN OF A TICK  BAR");
+  auto text =
+      fmt::format("Accuracy: {} ticks of {:.1f} s, {:.0f} s in all; seconds of CPU\n\n{}\n", accuracy.ticks,
+                  accuracy.period, accuracy.seconds,
+                  "LOAD             TRUE  MEASURED       %   ERROR  FIRST MINUTE  WORST MINUTE  MEDIAN OF A TICK  BAR");
   for (const auto& load : accuracy.loads) {
-    const auto worst = load.worst_window ? fmt::format("{:+.3f}", load.worst_window->error()) : "-";
-    text += fmt::format("{:<12}{:>9.3f} {:>9.3f} {:>7.1f} {:>+7.3f} {:>13} {:>17.3f}  {}\n", load.load,
-                        load.whole.truth, load.whole.measured, percent_of_truth(load.whole), load.whole.error(), worst,
-                        load.tick_error.median,
-                        load.judged && (accuracy.bars == Bars::ps || accuracy.bars == Bars::procfs) ? "yes" : "none");
+    text += fmt::format("{:<12}{:>9.3f} {:>9.3f} {:>7.1f} {:>+7.3f} {:>13} {:>13} {:>17.3f}  {}\n", load.load,
+                        load.whole.truth, load.whole.measured, percent_of_truth(load.whole), load.whole.error(),
+                        error_text(load.first_window), error_text(load.worst_window), load.tick_error.median,
+                        bar_text(accuracy.bars, load.judged));
   }
   const auto& all = accuracy.everything;
   text += fmt::format("{:<12}{:>9.3f} {:>9.3f} {:>7.1f} {:>+7.3f}\n\n", "everything", all.truth, all.measured,
@@ -50,6 +60,7 @@ std::string accuracy_json(const Accuracy& accuracy) {
     json.object().field("agent", load.agent).field("source", load.source).field("load", load.load);
     json.field("judged", load.judged);
     comparison_field(json, "whole", load.whole);
+    if (load.first_window) comparison_field(json, "firstMinute", *load.first_window);
     if (load.worst_window) comparison_field(json, "worstMinute", *load.worst_window);
     spread_field(json, "tickErrorSeconds", load.tick_error);
     json.end();

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>
-#include <rapidjson/document.h>
 
 #include "bench/harness/bare_ledgers.h"
 #include "bench/harness/fit.h"
-#include "bench/harness/json.h"
+#include "bench/harness/json_reader.h"
 #include "bench/harness/programs.h"
+#include "collector/api/json_writer.h"
 #include "collector/sources/ps_parser.h"
 
 namespace fleetledger::bench {
@@ -23,60 +23,81 @@ constexpr double kMostOfBare = 1.5;
 constexpr double kMostMibOfFew = 12;
 constexpr double kMostMibOfMany = 64;
 
-using Json = rapidjson::Value;
+// Every figure by its name in JSON: what writes them and what reads them both go through these.
 
-void metered_field(JsonWriter& json, const char* name, const Metered& metered) {
-  json.key(name).object().field("source", metered.source).field("agents", metered.agents);
-  json.field("processes", metered.processes).field("rows", metered.rows);
-  spread_field(json, "ownMs", metered.own);
-  spread_field(json, "childrenMs", metered.children);
-  spread_field(json, "togetherMs", metered.together);
-  json.field("wallMs", metered.wall_ms).field("lagMeanMs", metered.lag_mean_ms);
-  json.field("lagHighestMs", metered.lag_highest_ms).field("lagAbove10Ms", metered.lag_above_10_ms);
-  json.field("turns", metered.turns).field("residentMiB", metered.resident_mib);
-  json.field("startUpMs", metered.start_up_ms).field("ledgerKiB", metered.ledger_kib).end();
+template <typename Any, typename Each>
+void each_figure_of_spread(Any& spread, const Each& each) {
+  each("median", spread.median);
+  each("least", spread.least);
+  each("greatest", spread.greatest);
 }
 
-/// 0 where there is no such number; null (infinite) is one that is too large for all bounds.
-double number(const Json& object, const char* name) {
-  const auto member = object.FindMember(name);
-  if (member == object.MemberEnd()) return 0;
-  if (member->value.IsNull()) return std::numeric_limits<double>::infinity();
-  return member->value.IsNumber() ? member->value.GetDouble() : 0;
+template <typename Any, typename Each>
+void each_figure_of_metered(Any& metered, const Each& each) {
+  each("source", metered.source);
+  each("agents", metered.agents);
+  each("processes", metered.processes);
+  each("rows", metered.rows);
+  each("ownMs", metered.own);
+  each("childrenMs", metered.children);
+  each("togetherMs", metered.together);
+  each("wallMs", metered.wall_ms);
+  each("lagMeanMs", metered.lag_mean_ms);
+  each("lagHighestMs", metered.lag_highest_ms);
+  each("lagAbove10Ms", metered.lag_above_10_ms);
+  each("turns", metered.turns);
+  each("residentMiB", metered.resident_mib);
+  each("startUpMs", metered.start_up_ms);
+  each("ledgerKiB", metered.ledger_kib);
 }
 
-const Json& part(const Json& object, const char* name) {
-  static const Json kEmpty(rapidjson::kObjectType);
-  const auto member = object.FindMember(name);
-  return member != object.MemberEnd() && member->value.IsObject() ? member->value : kEmpty;
+template <typename Any, typename Each>
+void each_figure_of_point(Any& point, const Each& each) {
+  each("agents", point.agents);
+  each("procfs", point.procfs);
+  each("ps", point.ps);
+  each("barePsMs", point.bare_ps);
+  each("bareLedgersMs", point.bare_ledgers);
 }
 
-Spread spread(const Json& object, const char* name) {
-  const Json& found = part(object, name);
-  return {number(found, "least"), number(found, "median"), number(found, "greatest")};
-}
+struct Writer {
+  JsonWriter& json;
 
-Metered metered(const Json& object, const char* name) {
-  const Json& found = part(object, name);
-  Metered result;
-  const auto source = found.FindMember("source");
-  if (source != found.MemberEnd() && source->value.IsString()) result.source = source->value.GetString();
-  result.agents = static_cast<std::uint64_t>(number(found, "agents"));
-  result.processes = static_cast<std::uint64_t>(number(found, "processes"));
-  result.rows = number(found, "rows");
-  result.own = spread(found, "ownMs");
-  result.children = spread(found, "childrenMs");
-  result.together = spread(found, "togetherMs");
-  result.wall_ms = number(found, "wallMs");
-  result.lag_mean_ms = number(found, "lagMeanMs");
-  result.lag_highest_ms = number(found, "lagHighestMs");
-  result.lag_above_10_ms = number(found, "lagAbove10Ms");
-  result.turns = number(found, "turns");
-  result.resident_mib = number(found, "residentMiB");
-  result.start_up_ms = number(found, "startUpMs");
-  result.ledger_kib = number(found, "ledgerKiB");
-  return result;
-}
+  void operator()(const char* name, const std::string& text) const { json.field(name, text); }
+  void operator()(const char* name, double number) const { json.field(name, number); }
+  void operator()(const char* name, std::uint64_t number) const { json.field(name, number); }
+  void operator()(const char* name, const Spread& spread) const {
+    json.key(name).object();
+    each_figure_of_spread(spread, *this);
+    json.end();
+  }
+  void operator()(const char* name, const Metered& metered) const {
+    json.key(name).object();
+    each_figure_of_metered(metered, *this);
+    json.end();
+  }
+};
+
+struct Reader {
+  const Json& object;
+
+  void operator()(const char* name, std::string& text) const { text = text_in(object, name); }
+  /// null, which stands for infinite, is a number that is too large for all bounds.
+  void operator()(const char* name, double& number) const {
+    const Json* found = find_in(object, name);
+    const bool infinite = found != nullptr && found->IsNull();
+    number = infinite ? std::numeric_limits<double>::infinity() : number_in(object, name);
+  }
+  void operator()(const char* name, std::uint64_t& number) const {
+    number = static_cast<std::uint64_t>(number_in(object, name));
+  }
+  void operator()(const char* name, Spread& spread) const {
+    each_figure_of_spread(spread, Reader{member_of(object, name)});
+  }
+  void operator()(const char* name, Metered& metered) const {
+    each_figure_of_metered(metered, Reader{member_of(object, name)});
+  }
+};
 
 const GrowthPoint* point_of(const std::vector<GrowthPoint>& points, std::size_t agents) {
   const auto found =
@@ -152,26 +173,18 @@ std::vector<Bar> growth_bars(const std::vector<GrowthPoint>& points) {
 
 std::string point_json(const GrowthPoint& point) {
   JsonWriter json;
-  json.object().field("agents", static_cast<std::uint64_t>(point.agents));
-  metered_field(json, "procfs", point.procfs);
-  metered_field(json, "ps", point.ps);
-  spread_field(json, "barePsMs", point.bare_ps);
-  spread_field(json, "bareLedgersMs", point.bare_ledgers);
+  json.object();
+  each_figure_of_point(point, Writer{json});
   json.end();
   return json.take();
 }
 
 Result<GrowthPoint> parse_point(const std::string& text) {
-  rapidjson::Document json;
-  json.Parse(text.data(), text.size());
-  if (json.HasParseError() || !json.IsObject() || number(json, "agents") <= 0) {
-    return fail("read a point of growth: it is none");
-  }
-  return GrowthPoint{.agents = static_cast<std::size_t>(number(json, "agents")),
-                     .procfs = metered(json, "procfs"),
-                     .ps = metered(json, "ps"),
-                     .bare_ps = spread(json, "barePsMs"),
-                     .bare_ledgers = spread(json, "bareLedgersMs")};
+  const auto json = parsed(text);
+  GrowthPoint point;
+  each_figure_of_point(point, Reader{json});
+  if (point.agents == 0) return fail("read a point of growth: it is none");
+  return point;
 }
 
 std::string growth_table(const std::vector<GrowthPoint>& points) {

@@ -159,19 +159,16 @@ std::string http_json(const HttpCost& cost) {
   };
   ticks("quietTicks", cost.quiet);
   ticks("loadedTicks", cost.loaded);
+  bars_field(json, http_bars(cost));
   json.end();
   return json.take();
 }
 
-std::string missed_bars(const HttpCost& cost) {
-  std::string missed;
-  if (cost.requests_per_second < kFewestRequests) {
-    missed += fmt::format("Missed: {:.0f} requests a second are the least\n", kFewestRequests);
-  }
-  if (cost.p99_ms > kMostP99) missed += fmt::format("Missed: 99 % are to be answered within {:.0f} ms\n", kMostP99);
-  if (cost.failed > 0) missed += "Missed: every request is to be answered\n";
-  if (cost.loaded.skipped > 0) missed += "Missed: no tick is to be skipped\n";
-  return missed;
+std::vector<Bar> http_bars(const HttpCost& cost) {
+  return {{"requests answered a second", cost.requests_per_second, kFewestRequests, Bar::Kind::at_least},
+          {"99 % of requests answered within", cost.p99_ms, kMostP99, Bar::Kind::at_most, "ms"},
+          {"requests that failed", static_cast<double>(cost.failed), 0},
+          {"ticks skipped meanwhile", static_cast<double>(cost.loaded.skipped), 0}};
 }
 
 }  // namespace fleetledger::bench

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "bench/harness/bars.h"
 #include "core/result.h"
 
 namespace fleetledger::bench {
@@ -40,7 +42,6 @@ struct HttpCost {
 
 [[nodiscard]] std::string http_table(const HttpCost& cost);
 [[nodiscard]] std::string http_json(const HttpCost& cost);
-/// The bars that were missed, a line each; empty: none.
-[[nodiscard]] std::string missed_bars(const HttpCost& cost);
+[[nodiscard]] std::vector<Bar> http_bars(const HttpCost& cost);
 
 }  // namespace fleetledger::bench

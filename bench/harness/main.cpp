@@ -14,7 +14,6 @@
 #include "bench/harness/accuracy.h"
 #include "bench/harness/aged_ps.h"
 #include "bench/harness/context.h"
-#include "bench/harness/cost.h"
 #include "bench/harness/events.h"
 #include "bench/harness/growth.h"
 #include "bench/harness/http.h"
@@ -22,6 +21,7 @@
 #include "bench/harness/markdown.h"
 #include "bench/harness/peers.h"
 #include "bench/harness/sight.h"
+#include "bench/harness/steps.h"
 #include "bench/harness/store.h"
 
 // fleetledger-bench: the arithmetic of the benchmarks. What is measured is started by bench/run.sh.
@@ -99,22 +99,13 @@ Run aged_ps_verb(CLI::App& verb) {
   };
 }
 
-Run cost_verb(CLI::App& verb) {
-  return [json = add_json(verb)] {
-    const auto cost = measure_cost(std::cin);
-    if (!cost) return report(cost.error());
-    publish(cost_table(*cost), cost_json(*cost), *json);
-    return 0;
-  };
-}
-
 Run store_verb(CLI::App& verb) {
   return [json = add_json(verb)] {
     const auto cost = measure_store();
     if (!cost) return report(cost.error());
-    const auto missed = missed_bars(*cost);
-    publish(store_table(*cost) + missed, store_json(*cost), *json);
-    return missed.empty() ? 0 : kMissed;
+    const auto bars = store_bars(*cost);
+    publish(store_table(*cost) + bars_text(bars), store_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
   };
 }
 
@@ -153,9 +144,9 @@ Run http_verb(CLI::App& verb) {
     std::getline(std::ifstream(options->token_file), options->target.token);
     const auto cost = measure_http(options->target);
     if (!cost) return report(cost.error());
-    const auto missed = missed_bars(*cost);
-    publish(http_table(*cost) + missed, http_json(*cost), *json);
-    return missed.empty() ? 0 : kMissed;
+    const auto bars = http_bars(*cost);
+    publish(http_table(*cost) + bars_text(bars), http_json(*cost), *json);
+    return all_met(bars) ? 0 : kMissed;
   };
 }
 
@@ -240,12 +231,28 @@ Run sight_verb(CLI::App& verb) {
   };
 }
 
+Run steps_verb(CLI::App& verb) {
+  const auto results = std::make_shared<std::string>();
+  verb.add_option("--results", *results, "What Google Benchmark wrote as JSON")->required();
+  return [results, json = add_json(verb)] {
+    const auto steps = parse_steps(text_of(*results));
+    if (!steps) return report(steps.error());
+    const auto bars = steps_bars(*steps);
+    publish(steps_table(*steps) + bars_text(bars), steps_json(*steps), *json);
+    return all_met(bars) ? 0 : kMissed;
+  };
+}
+
 Run markdown_verb(CLI::App& verb) {
   const auto folder = std::make_shared<std::string>();
-  verb.add_option("results", *folder, "Where the parts' JSON is")->required();
+  verb.add_option("results", *folder, "Where the parts' folders with their JSON are")->required();
   return [folder] {
-    const auto part = [&](const char* name) { return text_of(*folder + "/" + name + ".json"); };
-    std::cout << performance_markdown({part("machine"), part("peers"), part("sight"), part("growth")});
+    PartTexts texts;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(*folder)) {
+      const auto name = file.path().lexically_relative(*folder);
+      if (name.extension() == ".json") texts[name.string()] = text_of(file.path());
+    }
+    std::cout << performance_markdown(texts);
     return 0;
   };
 }
@@ -267,10 +274,6 @@ struct Verb {
 constexpr std::array kVerbs{
     Verb{"accuracy", "Compare ticks with the truth of a fleet that has ended", accuracy_verb},
     Verb{"aged-ps", "Print what ps would if some processes were days older", aged_ps_verb},
-    Verb{"cost",
-         "Read the lines of `fleetledger sample --json` from standard input as they come, and run a bare ps and tmux "
-         "beside each",
-         cost_verb},
     Verb{"store", "Ask and write a ledger of a week, and the bare statements beside", store_verb},
     Verb{"events", "Read a log of sentinels at first sight", events_verb},
     Verb{"context", "Ask what ran before a rate limit on a host of many agents", context_verb},
@@ -280,7 +283,8 @@ constexpr std::array kVerbs{
     Verb{"growth-report", "Fit and judge what fleets of several sizes cost", growth_report_verb},
     Verb{"peers", "Meter a fleet in tmux, and let whoever else is installed look at the same host", peers_verb},
     Verb{"sight", "Compare what all of them see of a fleet's short-lived tools", sight_verb},
-    Verb{"markdown", "Print the tables of the README's performance section", markdown_verb},
+    Verb{"steps", "Judge what Google Benchmark measured of single steps", steps_verb},
+    Verb{"markdown", "Print what the READMEs quote", markdown_verb},
     Verb{"machine", "Name this machine", machine_verb},
 };
 

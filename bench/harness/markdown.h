@@ -1,17 +1,16 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 namespace fleetledger::bench {
 
-/// The tables of the README's performance section from what parts wrote as JSON: who looks (peers), what they see
-/// (sight) and how it grows (growth). A part that is not there, or whose text is no such JSON, is left out.
-struct PartTexts {
-  std::string machine;
-  std::string peers;
-  std::string sight;
-  std::string growth;
-};
+/// What parts wrote as JSON, by file: "growth/growth.json", "growth/machine.json".
+using PartTexts = std::map<std::string, std::string>;
+
+/// What the READMEs quote, as it stands there: the headlines of the project's, then all that bench/README.md has, each
+/// part with the machine, time and load that it was measured at. A part that is not there, or whose text is no such
+/// JSON, is left out.
 [[nodiscard]] std::string performance_markdown(const PartTexts& parts);
 
 }  // namespace fleetledger::bench

@@ -10,7 +10,6 @@
 
 #include "bench/harness/process_clock.h"
 #include "bench/harness/programs.h"
-#include "bench/harness/scrape.h"
 #include "collector/http/client.h"
 
 namespace fleetledger::bench {
@@ -20,7 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPeriod{1};
 constexpr int kWarmUp = 4;
-constexpr int kUndisturbed = 6;
+constexpr std::size_t kFewestTicks = 5;
 constexpr std::chrono::seconds kPatience{30};
 constexpr double kLongTurn = 0.01;
 
@@ -45,12 +44,14 @@ bool is_ready(const std::string& address) {
   return answer && answer->status == 200;
 }
 
-std::uintmax_t ledger_bytes(const std::string& fleet) {
-  std::uintmax_t sum = 0;
+std::int64_t ledger_bytes(const std::string& fleet) {
+  std::int64_t sum = 0;
   std::error_code ignored;
   for (const auto& agent : std::filesystem::directory_iterator(fleet + "/home/.instar/agents", ignored)) {
     for (const auto& file : std::filesystem::directory_iterator(agent.path() / ".instar/server-data", ignored)) {
-      if (file.path().extension() != ".db-shm") sum += file.file_size(ignored);
+      if (file.path().extension() == ".db-shm") continue;
+      const auto size = file.file_size(ignored);
+      if (!ignored) sum += static_cast<std::int64_t>(size);
     }
   }
   return sum;
@@ -62,19 +63,16 @@ void await_tick() {
   std::this_thread::sleep_until(seconds + kPeriod + kTickIsOver);
 }
 
-struct Reading {
-  double own_before_scrape = 0;
-  double own = 0;  ///< after it
-  Series series;
+double children_ms(const Reading& reading) {
+  return value_of(reading.series, "fleetledger_collector_cpu_seconds_total{part=\"children\"}") * 1e3;
+}
+double ticks(const Reading& reading) { return value_of(reading.series, "fleetledger_tick_duration_seconds_count"); }
+double rows(const Reading& reading) { return sum_of(reading.series, "fleetledger_ledger_rows_total{"); }
 
-  [[nodiscard]] double children() const {
-    return value_of(series, "fleetledger_collector_cpu_seconds_total{part=\"children\"}") * 1e3;
-  }
-  [[nodiscard]] double ticks() const { return value_of(series, "fleetledger_tick_duration_seconds_count"); }
-  [[nodiscard]] double rows() const { return sum_of(series, "fleetledger_ledger_rows_total{"); }
-};
+/// Else one came late, or one more because a file changed.
+bool one_tick_apart(const Reading& before, const Reading& after) { return ticks(after) - ticks(before) == 1; }
 
-Result<Reading> read(pid_t pid, const std::string& address) {
+Result<Reading> read(pid_t pid, const std::string& address, const std::string& fleet) {
   const auto gone = [] { return fail("meter a fleet: fleetledger ended"); };
   Reading reading;
   const auto before = cpu_ms_of(pid);
@@ -86,6 +84,7 @@ Result<Reading> read(pid_t pid, const std::string& address) {
   reading.own_before_scrape = *before;
   reading.own = *after;
   reading.series = std::move(*series);
+  reading.ledger_bytes = ledger_bytes(fleet);
   return reading;
 }
 
@@ -111,63 +110,69 @@ Result<StartedCollector> start_collector(const MeteredOptions& options) {
   return StartedCollector{std::move(*program), address, took};
 }
 
-Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<Result<void>()>& between) {
-  auto collector = start_collector(options);
-  if (!collector) return fail(collector.error());
-  const auto& address = collector->address;
-  const auto pid = collector->program.pid();
-  Metered result;
-  result.source = options.source;
-  result.start_up_ms = collector->start_up_ms;
-  for (int i = 0; i < kWarmUp; ++i) await_tick();
-
-  auto first = read(pid, address);
-  if (!first) return fail(first.error());
-  const auto bytes_before = ledger_bytes(options.fleet);
-  auto last = *first;
+Result<Metered> metered_of(const Reading& ready, const std::vector<Reading>& settled) {
   std::vector<double> own;
   std::vector<double> children;
   std::vector<double> together;
-  for (int i = 0; i < 3 * options.ticks && own.size() < static_cast<std::size_t>(options.ticks); ++i) {
-    await_tick();
-    auto now = read(pid, address);
-    if (!now) return fail(now.error());
-    if (now->ticks() - last.ticks() == 1) {  // else one came late, or one more because a file changed
-      own.push_back(now->own_before_scrape - last.own);
-      children.push_back(now->children() - last.children());
-      together.push_back(own.back() + children.back());
-    }
-    last = std::move(*now);
-    if (between) {
-      if (auto done = between(); !done) return fail(done.error());
-    }
+  for (std::size_t i = 1; i < settled.size(); ++i) {
+    const auto& before = settled[i - 1];
+    const auto& after = settled[i];
+    if (!one_tick_apart(before, after)) continue;
+    own.push_back(after.own_before_scrape - before.own);
+    children.push_back(children_ms(after) - children_ms(before));
+    together.push_back(own.back() + children.back());
   }
-  if (own.size() < 5) return fail("meter a fleet: the ticks do not come in time; is the machine too busy?");
-  const auto ticks = last.ticks() - first->ticks();
+  if (own.size() < kFewestTicks) {
+    return fail("meter a fleet: the ticks do not come in time; is the machine too busy?");
+  }
+  const auto& first = settled.front();
+  const auto& last = settled.back();
+  const double passed = ticks(last) - ticks(first);
+  Metered result;
   result.agents = static_cast<std::uint64_t>(sum_of(last.series, "fleetledger_agents{"));
-  result.processes = count_processes();
-  result.rows = (last.rows() - first->rows()) / ticks;
+  result.rows = (rows(last) - rows(first)) / passed;
   result.own = spread_of(std::move(own));
   result.children = spread_of(std::move(children));
   result.together = spread_of(std::move(together));
-  result.wall_ms = growth_of("fleetledger_tick_duration_seconds", first->series, last.series, 0).mean * 1e3;
-
-  // What is measured beside takes the cores from the loop: its turns are those of ticks that have the host to
-  // themselves.
-  auto quiet = read(pid, address);
-  if (!quiet) return fail(quiet.error());
-  for (int i = 0; i < kUndisturbed; ++i) await_tick();
-  const auto end = read(pid, address);
-  if (!end) return fail(end.error());
-  const auto lag = growth_of("fleetledger_loop_lag_seconds", quiet->series, end->series, kLongTurn);
+  result.wall_ms = growth_of("fleetledger_tick_duration_seconds", first.series, last.series, 0).mean * 1e3;
+  const auto lag = growth_of("fleetledger_loop_lag_seconds", ready.series, last.series, kLongTurn);
   result.lag_mean_ms = lag.mean * 1e3;
   result.lag_highest_ms = lag.highest * 1e3;
   result.lag_above_10_ms = lag.above;
   result.turns = lag.values;
-  result.ledger_kib = static_cast<double>(ledger_bytes(options.fleet) - bytes_before) / 1024 / ticks;
+  result.ledger_kib = static_cast<double>(last.ledger_bytes - first.ledger_bytes) / 1024 / passed;
+  return result;
+}
+
+Result<Metered> meter_fleet(const MeteredOptions& options, const std::function<Result<void>()>& between) {
+  auto collector = start_collector(options);
+  if (!collector) return fail(collector.error());
+  const auto pid = collector->program.pid();
+  const auto now = [&] { return read(pid, collector->address, options.fleet); };
+  const auto ready = now();
+  if (!ready) return fail(ready.error());
+  for (int i = 0; i < kWarmUp; ++i) await_tick();
+  auto first = now();
+  if (!first) return fail(first.error());
+  std::vector<Reading> settled{std::move(*first)};
+  for (int i = 0, single = 0; i < 3 * options.ticks && single < options.ticks; ++i) {
+    await_tick();
+    auto reading = now();
+    if (!reading) return fail(reading.error());
+    if (one_tick_apart(settled.back(), *reading)) ++single;
+    settled.push_back(std::move(*reading));
+    if (between) {
+      if (auto done = between(); !done) return fail(done.error());
+    }
+  }
+  auto result = metered_of(*ready, settled);
+  if (!result) return result;
+  result->source = options.source;
+  result->start_up_ms = collector->start_up_ms;
+  result->processes = count_processes();
   const auto resident = resident_of(pid);
   if (!resident) return fail("meter a fleet: fleetledger ended");
-  result.resident_mib = static_cast<double>(resident->value) / (1 << 20);
+  result->resident_mib = static_cast<double>(resident->value) / (1 << 20);
   return result;
 }
 

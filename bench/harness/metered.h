@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "bench/harness/programs.h"
+#include "bench/harness/scrape.h"
 #include "bench/harness/spread.h"
 #include "core/result.h"
 
@@ -17,7 +19,7 @@ struct MeteredOptions {
   std::string folder;   ///< ours, empty: configuration, state, socket
   std::string source;   ///< ps, procfs
   std::string tmux;     ///< the program; empty: tmux
-  int ticks = 10;       ///< of one second each, after those that it takes to settle
+  int ticks = 16;       ///< of one second each, after those that it takes to settle
   std::string more{};   ///< more lines for its configuration
 };
 
@@ -43,14 +45,27 @@ struct Metered {
   Spread children;              ///< a tick: its ps and tmux
   Spread together;
   double wall_ms = 0;          ///< a tick from its begin to its publishing, mean
-  double lag_mean_ms = 0;      ///< the loop between two waits
+  double lag_mean_ms = 0;      ///< the loop between two waits, from the first look to the end
   double lag_highest_ms = 0;   ///< at most; bound of a bucket
   double lag_above_10_ms = 0;  ///< turns of the loop
   double turns = 0;
   double resident_mib = 0;  ///< at the end
   double start_up_ms = 0;   ///< from its start to its first look
-  double ledger_kib = 0;    ///< by which all ledgers' files grew a tick
+  double ledger_kib = 0;    ///< by which all ledgers' files grew a tick; below zero if they shrank
 };
+
+/// What is said of a collector and its ledgers at one moment.
+struct Reading {
+  double own_before_scrape = 0;  ///< CPU ms since its start
+  double own = 0;                ///< likewise, after the scrape
+  Series series;
+  std::int64_t ledger_bytes = 0;  ///< all ledgers' files with their -wal
+};
+
+/// What readings tell: `ready` after the first look, then one after the ticks that it takes to settle and one after
+/// each tick since. A tick that came late, or with another one, counts in everything but the spreads. Fails with fewer
+/// than five others. Pure; what is not in the readings is left at zero.
+[[nodiscard]] Result<Metered> metered_of(const Reading& ready, const std::vector<Reading>& settled);
 
 /// Runs `fleetledger run` on a fleet. `between`: called once in every tick measured, when the tick is over.
 [[nodiscard]] Result<Metered> meter_fleet(const MeteredOptions& options,

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "bench/harness/bars.h"
 #include "bench/harness/spread.h"
 #include "core/ledger_store.h"
 #include "core/result.h"
@@ -46,7 +48,6 @@ inline constexpr int kLongSources = 60;
 [[nodiscard]] std::string store_table(const StoreCost& cost);
 [[nodiscard]] std::string store_json(const StoreCost& cost);
 
-/// The bars that were missed, a line each; empty: none.
-[[nodiscard]] std::string missed_bars(const StoreCost& cost);
+[[nodiscard]] std::vector<Bar> store_bars(const StoreCost& cost);
 
 }  // namespace fleetledger::bench

@@ -60,9 +60,7 @@ Result<Tick> parse_tick(std::string_view line) {
   if (json.HasParseError()) return fail("read a tick: the line is no JSON");
   Reader reader;
   Tick tick;
-  tick.number = static_cast<std::uint64_t>(reader.whole(json, "tick"));
   tick.ts = WallTime{std::chrono::milliseconds{reader.whole(json, "ts")}};
-  tick.processes = static_cast<std::uint64_t>(reader.whole(json, "processes"));
   reader.each(json, "agents", [&](const Json& agent) {
     reader.each(agent, "sources", [&](const Json& row) {
       tick.rows.push_back({reader.text(agent, "name"), reader.text(row, "source"), reader.seconds(row, "cpuSeconds"),
@@ -72,7 +70,6 @@ Result<Tick> parse_tick(std::string_view line) {
   const Json& self = reader.object(json, "self");
   tick.own = reader.seconds(self, "cpuSeconds");
   tick.children = reader.seconds(self, "childCpuSeconds");
-  tick.resident = Bytes{reader.whole(self, "rssBytes")};
   if (!reader.all_good()) return fail("read a tick: the line lacks what a tick has");
   return tick;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,13 +22,10 @@ struct TickRow {
 
 /// One line of `fleetledger sample --json`. A tick whose look failed has no rows.
 struct Tick {
-  std::uint64_t number = 0;
   WallTime ts{};
-  std::uint64_t processes = 0;
   std::vector<TickRow> rows;
   Micros own{};       ///< CPU time of fleetledger itself since the tick before
   Micros children{};  ///< likewise, of its ps and tmux
-  Bytes resident;     ///< of fleetledger
 };
 
 [[nodiscard]] Result<Tick> parse_tick(std::string_view line);

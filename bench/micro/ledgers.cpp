@@ -121,7 +121,6 @@ bool register_all() {
         benchmark::RegisterBenchmark(step.name, step.run)
             ->ArgNames({"backend", "hours"})
             ->Args({static_cast<std::int64_t>(backend), length})
-            ->MinTime(0.1)
             ->Unit(benchmark::kMicrosecond);
       }
     }

@@ -43,7 +43,6 @@ void look_at_proc(benchmark::State& state) {
   for (auto _ : state) {
     source->look([&](const Result<ProcessTable>& table) { processes = table ? table->size() : 0; });
   }
-  state.counters["processes"] = static_cast<double>(processes);
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(processes));
 }
 BENCHMARK(look_at_proc)
@@ -62,7 +61,7 @@ void look_and_attribute(benchmark::State& state) {
     });
     benchmark::DoNotOptimize(meter.take(1));
   }
-  state.counters["processes"] = static_cast<double>(meter.last_look().size());
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(meter.last_look().size()));
 }
 BENCHMARK(look_and_attribute)->ArgName("children")->Arg(900)->Unit(benchmark::kMillisecond);
 

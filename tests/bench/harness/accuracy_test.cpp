@@ -156,6 +156,30 @@ TEST_CASE("by /proc, loads are judged against their share of the truth and a clo
   CHECK_FALSE(judge(truth * 1002 / 1000, "long").empty());  // more than a tick of the clock above it
 }
 
+TEST_CASE("by /proc no load at all may be above the truth, in the first minute or in the whole run") {
+  const auto judge = [](const std::vector<Tick>& ticks) {
+    const auto found = compare(ticks, {even_load("steady", 120s), even_load("flat", 120s)}, 2, Bars::procfs);
+    REQUIRE(found);
+    return *found;
+  };
+  const auto right = ticks_of(120s, 5s, "session:steady", 1s);
+  CHECK_FALSE(mentions(judge(right), "steady"));
+  auto late = right;  // less at first, and made good for in the second minute
+  late[2].rows[0].cpu -= 100ms;
+  late[20].rows[0].cpu += 100ms;
+  CHECK_FALSE(mentions(judge(late), "steady"));
+  auto early = right;
+  early[2].rows[0].cpu += 20ms;
+  early[20].rows[0].cpu -= 20ms;
+  const auto found = judge(early);
+  REQUIRE(found.loads[0].first_window);
+  CHECK(found.loads[0].first_window->error() == Approx(0.02));
+  CHECK(mentions(found, "steady (the first minute)"));
+  CHECK_FALSE(mentions(found, "steady (the whole run)"));
+  early[20].rows[0].cpu += 20ms;
+  CHECK(mentions(judge(early), "steady (the whole run)"));
+}
+
 TEST_CASE("a truth that does not cover the ticks is no truth") {
   CHECK_FALSE(compare(ticks_of(60s, 5s, "session:flat", 1s), {even_load("flat", 50s)}, 2));
 }
