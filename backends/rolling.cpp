@@ -225,6 +225,10 @@ WallTime newest_ts(const std::vector<Sample>& samples) {
   return std::max_element(samples.begin(), samples.end(), older)->ts;
 }
 
+std::optional<WallTime> time_of(const AgentTick& tick) {
+  return tick.samples.empty() ? tick.ts : newest_ts(tick.samples);
+}
+
 void roll_hours(WritableLedgerHours& ledger, WallTime now, Micros most_guess) {
   const RolledTo before = ledger.rolled_to();
   RolledTo rolled = before;

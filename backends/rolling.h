@@ -70,6 +70,8 @@ inline constexpr std::int64_t kRowsAtOnce = 5000;
 
 /// The time of an append: when the newest of its samples was taken. There has to be one.
 WallTime newest_ts(const std::vector<Sample>& samples);
+/// By which hours are over for what is written with a tick; nothing if it does not say.
+std::optional<WallTime> time_of(const AgentTick& tick);
 
 /// Rolls the hours that were over five minutes before `now`, the oldest first. `most_guess`: see guess_interval.
 void roll_hours(WritableLedgerHours& ledger, WallTime now, Micros most_guess);

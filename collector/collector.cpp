@@ -562,6 +562,7 @@ void Collector::State::append_for(const MeteredAgent& metered, const std::vector
     if (parts.ledgers != nullptr) {
       AgentTick tick;
       tick.samples = said.samples;
+      tick.ts = wall;
       tick.most_bytes = agent.settings.max_ledger_size;
       auto written = prune_with(tick, agent);
       const auto* health = parts.ledgers->health(agent.identity.id);

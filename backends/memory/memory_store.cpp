@@ -221,8 +221,8 @@ class MemoryStore final : public LedgerStore {
       ledger.samples.emplace(SampleKey{sample.ts, sample.source}, sample);
       late.written(sample);
     }
-    if (!tick.samples.empty()) {
-      roll_hours(hours, newest_ts(tick.samples), most_guess(key));
+    if (const auto now = time_of(tick)) {
+      roll_hours(hours, *now, most_guess(key));
     }
     LedgerStanding standing = memory();
     for (const RateLimitEvent& event : tick.events) {

@@ -152,7 +152,7 @@ class SqliteStore final : public LedgerStore {
   static Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_period; }
 
   static RollAt roll_at(const LedgerKey& ledger, const AgentTick& tick) {
-    return {tick.samples.empty() ? std::nullopt : std::optional(newest_ts(tick.samples)), most_guess(ledger)};
+    return {time_of(tick), most_guess(ledger)};
   }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,

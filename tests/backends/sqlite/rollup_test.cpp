@@ -118,6 +118,22 @@ TEST_CASE("a row at a fraction of a millisecond hid all rows from summaries, rol
   CHECK(all_since(*store, ledger, kMidnight) == Sums{170 * 6, 170});
 }
 
+TEST_CASE("the last hour of an agent that had stopped was not rolled before its rows were pruned") {
+  const Host host;
+  const LedgerKey ledger = with_no_other_sampler(host.agent("echo"));
+  const auto store = host.store();
+  fill(*store, ledger, 40, {"a"});
+  const auto rolled_at = [&](std::int64_t ms) {
+    AgentTick empty;
+    empty.ts = at(ms);
+    must(store->append(ledger, empty));
+    return number(file_of(ledger), "SELECT count(*) FROM fleetledger_rollups WHERE complete = 1");
+  };
+  CHECK(rolled_at(kMidnight + kHour + 5 * kMinute - 1) == 0);
+  CHECK(rolled_at(kMidnight + kHour + 5 * kMinute) == 1);
+  CHECK(all_since(*store, ledger, kMidnight) == Sums{40 * 6, 40});
+}
+
 TEST_CASE("while we yield, what the agent's own sampler writes is rolled before it prunes it") {
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::agent);
