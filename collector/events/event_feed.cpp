@@ -1,6 +1,7 @@
 #include "collector/events/event_feed.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <set>
@@ -16,6 +17,8 @@ namespace {
 const std::string kLogMark(kSentinelLog);
 const std::string kLedgerMark(kAgentLedger);
 constexpr const char* kSilent = "the disk does not answer";
+/// What log::warning_once() is told of an agent.
+constexpr std::array kWarnings{"events_late", "events_failed", "events_unread", "events_not_copied"};
 
 template <typename Map>
 std::optional<ReadMark> find_mark(const Map& marks, const std::string& source) {
@@ -403,6 +406,13 @@ void EventFeed::adopt(const Fleet& fleet) {
     entry.settings = agent.settings;
     entry.metered = agent.metered();
     state_->by_folder[logs_folder(agent.identity)] = id;
+  }
+  for (const auto& [id, entry] : state_->entries) {
+    if (!entries.contains(id)) {
+      for (const auto* event : kWarnings) {
+        log::warning_once(event, id, "");  // nobody is left who would take it back
+      }
+    }
   }
   state_->entries = std::move(entries);
   for (auto& [id, entry] : state_->entries) {
