@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "collector/log.h"
 #include "collector/store_lane.h"
 #include "tests/support/fake_runtime.h"
 #include "tests/support/fake_store.h"
@@ -339,6 +340,20 @@ TEST_CASE("what cannot be read is told, and what is skipped is counted") {
   host.check(true);
   host.settle();
   CHECK(host.feed.problem(Feeding::id("a")).empty());
+}
+
+TEST_CASE("what was warned of an agent's log was remembered for ever once the agent had gone") {
+  const auto before = log::remembered();
+  Feeding host;
+  host.add("a");
+  host.problem = "sentinel-events.jsonl: it is a FIFO";
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(log::remembered() == before + 1);
+  host.fleet.agents.clear();
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(log::remembered() == before);
 }
 
 TEST_CASE("the events of an agent that is not metered are pruned once a day") {
