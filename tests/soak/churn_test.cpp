@@ -281,7 +281,7 @@ double median(std::vector<double> values) {
 }  // namespace
 
 TEST_CASE("however many agents, sessions and processes come and go, what is kept is of those that live") {
-  const auto ticks = soak::parameter("SOAK_TICKS", 1'500);
+  const auto ticks = soak::parameter("SOAK_TICKS", 1'000);
   const bool is_long = ticks >= 5'000;
   auto random = soak::seeded();
   for (const std::string backend : {"sqlite", "memory"}) {
