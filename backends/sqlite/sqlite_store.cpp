@@ -151,9 +151,7 @@ class SqliteStore final : public LedgerStore {
 
   static Micros most_guess(const LedgerKey& ledger) { return 2 * ledger.own_sampler_period; }
 
-  static RollAt roll_at(const LedgerKey& ledger, const AgentTick& tick) {
-    return {time_of(tick), most_guess(ledger)};
-  }
+  static RollAt roll_at(const LedgerKey& ledger, const AgentTick& tick) { return {time_of(tick), most_guess(ledger)}; }
 
   static LedgerStanding standing_of(const LedgerKey& ledger, const LedgerHomes::Home& home,
                                     std::optional<WallTime> other, LedgerWriter::Appended appended = {}) {

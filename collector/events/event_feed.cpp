@@ -1,6 +1,7 @@
 #include "collector/events/event_feed.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <set>
@@ -16,6 +17,8 @@ namespace {
 const std::string kLogMark(kSentinelLog);
 const std::string kLedgerMark(kAgentLedger);
 constexpr const char* kSilent = "the disk does not answer";
+/// What log::warning_once() is told of an agent.
+constexpr std::array kWarnings{"events_late", "events_failed", "events_unread", "events_not_copied"};
 
 template <typename Map>
 std::optional<ReadMark> find_mark(const Map& marks, const std::string& source) {
@@ -406,8 +409,8 @@ void EventFeed::adopt(const Fleet& fleet) {
   }
   for (const auto& [id, left] : state_->entries) {
     if (const auto stays = entries.find(id); stays == entries.end() || stays->second.number != left.number) {
-      for (const auto* event : {"events_late", "events_failed", "events_unread", "events_not_copied"}) {
-        log::warning_once(event, id, "");
+      for (const auto* event : kWarnings) {
+        log::warning_once(event, id, "");  // nobody is left who would take it back
       }
     }
   }

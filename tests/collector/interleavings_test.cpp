@@ -18,6 +18,7 @@
 #include "collector/log.h"
 #include "collector/schedule.h"
 #include "collector/store_lane.h"
+#include "tests/collector/discovery/fake_home.h"
 #include "tests/support/fake_runtime.h"
 #include "tests/support/fake_sources.h"
 #include "tests/support/fake_store.h"
@@ -245,6 +246,19 @@ TEST_CASE("at whatever moment a lane goes away, what is still under way or due t
 namespace {
 
 constexpr Pid kServer = 100;
+constexpr Pid kTool = 200;  ///< its child
+
+/// What a server has used at this moment, and what its child has.
+Micros used_by_server(MonotonicTime at) { return Micros{at.time_since_epoch()} / 100; }
+Micros used_by_tool(MonotonicTime at) { return Micros{at.time_since_epoch()} / 200; }
+
+/// A row by what no two have in common.
+struct RowKey {
+  std::string agent;
+  WallTime ts{};
+  std::string source;
+  auto operator<=>(const RowKey&) const = default;
+};
 
 struct CollectorLife {
   CollectorLife() {
@@ -252,6 +266,9 @@ struct CollectorLife {
     add_agent("b");
     processes.hold = true;
   }
+  virtual ~CollectorLife() = default;
+  CollectorLife(const CollectorLife&) = delete;
+  CollectorLife& operator=(const CollectorLife&) = delete;
 
   FakeClock clock;
   Loop loop{clock};
@@ -263,7 +280,9 @@ struct CollectorLife {
   std::function<void(std::shared_ptr<const Fleet>)> reading;  ///< who waits for the files
   std::size_t asked = 0;
   std::size_t published = 0;
-  std::size_t rows = 0;
+  std::set<RowKey> told;                         ///< the rows of all that was published
+  std::map<std::string, MonotonicTime> told_to;  ///< by agent: the look of its newest row
+  bool other_scope = false;                      ///< the scope was not the same all the time
   bool stopping = false;
   bool draining = false;
   bool drained = false;
@@ -274,8 +293,9 @@ struct CollectorLife {
       std::make_unique<Collector>(CollectorParts{.processes = processes,
                                                  .panes = panes,
                                                  .read_fleet =
-                                                     [this](Depth, auto then) {
+                                                     [this](Depth depth, auto then) {
                                                        promise(!reading, "files are read by two at a time");
+                                                       begin_reading(depth);
                                                        reading = std::move(then);
                                                      },
                                                  .ledgers = lane.get(),
@@ -285,7 +305,7 @@ struct CollectorLife {
                                                      [this](const TickReport& report) {
                                                        ++published;
                                                        for (const auto& agent : report.agents) {
-                                                         rows += agent.samples.empty() ? 0 : 1;
+                                                         keep(agent);
                                                        }
                                                        if (stopping) {
                                                          finish_stopping();
@@ -305,16 +325,39 @@ struct CollectorLife {
     ++fleet.version;
   }
 
+  /// What a tick says of an agent: rows that no tick has told of, over a time that no row is about, and of what was
+  /// used in that time.
+  void keep(const AgentReport& agent) {
+    const auto taken = collector->meter().last_look().moment().taken;
+    for (const auto& sample : agent.samples) {
+      promise(told.insert({agent.identity.id, sample.ts, sample.source}).second, "a row is told of twice");
+      const auto since = taken - sample.interval.value();
+      promise(since >= told_to[agent.identity.id], "a row is about a time that another one was about");
+      const auto server = used_by_server(taken) - used_by_server(since);
+      const auto all = server + used_by_tool(taken) - used_by_tool(since);
+      const Micros used = sample.usage.value().micros();
+      promise(other_scope ? used >= server && used <= all : used == all, "a row tells of more or less than was used");
+    }
+    if (!agent.samples.empty()) {
+      told_to[agent.identity.id] = taken;
+    }
+  }
+  virtual void begin_reading(Depth /*depth*/) {}
+  [[nodiscard]] virtual std::shared_ptr<const Fleet> what_files_say() { return std::make_shared<const Fleet>(fleet); }
+
   bool look_ends(bool well) {
     if (!processes.waiting()) {
       return false;
     }
     if (well) {
       looked = true;
-      const auto used = Micros{clock.monotonic_now.time_since_epoch()} / 100;
+      const auto server = used_by_server(clock.monotonic_now);
+      const auto tool = used_by_tool(clock.monotonic_now);
       std::vector<TreeProcess> tree{{.pid = 1, .name = "init"},
-                                    {.pid = kServer, .parent = 1, .own = used},
-                                    {.pid = kServer + 1, .parent = 1, .own = used},
+                                    {.pid = kServer, .parent = 1, .own = server},
+                                    {.pid = kServer + 1, .parent = 1, .own = server},
+                                    {.pid = kTool, .parent = kServer, .own = tool},
+                                    {.pid = kTool + 1, .parent = kServer + 1, .own = tool},
                                     {.pid = getpid(), .parent = 1, .name = "fleetledger"}};
       for (auto& process : tree) {
         process.owner = geteuid();
@@ -328,7 +371,7 @@ struct CollectorLife {
     if (!reading) {
       return false;
     }
-    std::exchange(reading, nullptr)(std::make_shared<const Fleet>(fleet));
+    std::exchange(reading, nullptr)(what_files_say());
     return true;
   }
   /// Agent b leaves, or comes back.
@@ -363,7 +406,7 @@ struct CollectorLife {
     }
   }
 
-  bool act(std::size_t action) {
+  virtual bool act(std::size_t action) {
     switch (action) {
       case 0:
         return look_ends(true);
@@ -420,16 +463,42 @@ struct CollectorLife {
     }
     while (loop.end_job(0)) {  // of a tick that came to its end later still
     }
-    promise(rows <= watched.written() + lane->dropped(), "rows were lost and not counted");
+    check_ledgers();
   }
+  /// Each tick that was told of is in its ledger once and whole, or counted as dropped; and nothing else is there.
+  void check_ledgers() const {
+    promise(collector->counters().rows == told.size(), "rows are told of and not handed over, or not told of");
+    std::set<RowKey> kept;
+    std::set<std::pair<std::string, WallTime>> ticks;
+    for (const auto& [agent, written] : watched.store.written) {
+      for (const auto& tick : written) {
+        for (const auto& sample : tick.samples) {
+          promise(kept.insert({agent, sample.ts, sample.source}).second, "a row is written twice");
+          ticks.emplace(agent, sample.ts);
+        }
+      }
+    }
+    promise(std::includes(told.begin(), told.end(), kept.begin(), kept.end()), "a row is written that none told of");
+    std::set<std::pair<std::string, WallTime>> missing;
+    for (const auto& row : told) {
+      if (!kept.contains(row)) {
+        missing.emplace(row.agent, row.ts);
+        promise(!ticks.contains({row.agent, row.ts}), "a tick is torn");
+      }
+    }
+    promise(missing.size() <= lane->dropped(), "rows were lost and not counted");
+    promise(kept.size() == lane->counted(id_of("a")).rows + lane->counted(id_of("b")).rows,
+            "what was written is not what is counted");
+  }
+  [[nodiscard]] virtual std::string id_of(const std::string& name) const { return agent_id(name, "/" + name); }
 };
 
-}  // namespace
-
-TEST_CASE("in whatever order looks, files, ledgers, a reload and the end come, no tick is lost uncounted") {
+/// Lives through every order of so many of a life's actions.
+template <typename Life>
+std::size_t live_through(std::size_t length) {
   log::set_level(LogLevel::error);
-  const auto lives = in_every_order(CollectorLife::kActions, depth(5), [](const std::vector<std::size_t>& sequence) {
-    CollectorLife life;
+  const auto lives = in_every_order(Life::kActions, length, [](const std::vector<std::size_t>& sequence) {
+    Life life;
     // From a collector that has looked once, so that the next tick brings rows.
     life.tick();
     life.files_are_read();
@@ -448,7 +517,7 @@ TEST_CASE("in whatever order looks, files, ledgers, a reload and the end come, n
     life.collector.reset();
     life.lane.reset();
     if (waiting) {
-      waiting(std::make_shared<const Fleet>(life.fleet));
+      waiting(life.what_files_say());
     }
     life.look_ends(true);
     while (life.loop.end_job(0)) {
@@ -457,7 +526,145 @@ TEST_CASE("in whatever order looks, files, ledgers, a reload and the end come, n
     return sequence.size();
   });
   log::set_level(LogLevel::info);
-  CHECK(lives > 1000);
+  return lives;
+}
+
+/// A collector above real files, as the daemon has it, that is given other options all the while.
+struct ReloadLife final : CollectorLife {
+  struct Home : FakeHome {
+    Home() {
+      for (const auto* name : {"a", "b"}) {
+        add(name);
+        entries.back().pid = kServer + static_cast<Pid>(entries.size()) - 1;
+        entries.back().heartbeat = "2100-01-01T00:00:00.000Z";
+      }
+      write_registry();
+    }
+  };
+  static const Home& home() {
+    static const Home made;
+    return made;
+  }
+
+  struct Options {
+    DiscoveryOptions discovery = home().options();
+    CollectorOptions collector;
+  };
+  Options wanted;
+  std::optional<DiscoveryOptions> reloaded;  ///< for discovery, at its next reading
+  std::optional<DiscoveryOptions> taken;     ///< by the reading under way
+  Depth depth = Depth::folders;
+  Discovery discovery;
+
+  ReloadLife() : discovery(defaults()) {
+    wanted.discovery = defaults();
+    clock.wall_now = wall();
+  }
+  static DiscoveryOptions defaults() {
+    auto options = home().options();
+    options.defaults.sample_interval = options.defaults.idle_sample_interval = 10s;
+    return options;
+  }
+
+  void begin_reading(Depth how) override {
+    depth = how;
+    taken = std::exchange(reloaded, std::nullopt);
+  }
+  std::shared_ptr<const Fleet> what_files_say() override {
+    if (taken) {
+      discovery.reconfigure(*std::exchange(taken, std::nullopt));
+    }
+    return discovery.refresh(depth, clock.wall_now);
+  }
+  [[nodiscard]] std::string id_of(const std::string& name) const override {
+    return agent_id(name, home().path() + "/agents/" + name);
+  }
+
+  /// As the daemon does.
+  void reload() {
+    collector->set_options(wanted.collector);
+    reloaded = wanted.discovery;
+    collector->reread_files(Depth::folders);
+  }
+
+  bool act(std::size_t action) override {
+    switch (action) {
+      case 4: {
+        auto& period = wanted.discovery.defaults.idle_sample_interval;
+        period = period == 10s ? 4s : 10s;
+        break;
+      }
+      case 5: {
+        auto& enabled = wanted.discovery.config.overrides["a"].enabled;
+        enabled = !enabled.value_or(true);
+        break;
+      }
+      case 6:
+        wanted.collector.scope = wanted.collector.scope == Scope::tree ? Scope::process : Scope::tree;
+        other_scope = true;
+        break;
+      case 7:
+        return CollectorLife::act(8);
+      default:
+        return CollectorLife::act(action);
+    }
+    return !stopping && (reload(), true);
+  }
+  static constexpr std::size_t kActions = 8;
+
+  /// Until nothing is under way.
+  void settle() {
+    for (int rounds = 0; look_ends(true) || files_are_read() || loop.end_job(0) || collector->ticking(); ++rounds) {
+      promise(rounds < 100, "a tick does not end");
+      loop.advance(0s);
+    }
+  }
+  /// What was asked for last is in force in the end, whenever it was asked for.
+  void check_in_force() {
+    settle();
+    const bool enabled = wanted.discovery.config.overrides["a"].enabled.value_or(true);
+    for (int i = 0; i < 3; ++i) {  // the third row is of a time with nothing else
+      const auto next = collector->next_deadline();
+      promise(next.has_value(), "nobody is metered any more");
+      const auto period = wanted.discovery.defaults.idle_sample_interval;
+      promise(*next - clock.monotonic_now <= period + period / 2, "the next row is not due within a period and a half");
+      loop.advance(std::max(*next - clock.monotonic_now, Micros{0}));
+      tick();
+      settle();
+      const auto& report = collector->last_report();
+      promise(report.agents.size() == (enabled ? 2 : 1), "other agents are metered than are enabled");
+      if (i < 2) {
+        continue;
+      }
+      for (const auto& agent : report.agents) {
+        promise(!agent.samples.empty(), "a deadline brought no row");
+        const auto& row = agent.samples.front();
+        const auto taken_at = collector->meter().last_look().moment().taken;
+        const auto since = taken_at - row.interval.value();
+        const bool tree = wanted.collector.scope == Scope::tree;
+        promise(row.interval.value() == Micros{period}, "the period is another one");
+        promise(row.usage.value().micros() == used_by_server(taken_at) - used_by_server(since) +
+                                                  (tree ? used_by_tool(taken_at) - used_by_tool(since) : Micros{0}),
+                "the scope is another one");
+      }
+    }
+  }
+  void finish() {
+    if (!stopping) {
+      check_in_force();
+    }
+    CollectorLife::finish();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("in whatever order looks, files, ledgers, another fleet and the end come, no tick is lost uncounted") {
+  CHECK(live_through<CollectorLife>(depth(5)) > 1000);
+}
+
+TEST_CASE("in whatever order reloads change periods, agents and the scope, what was asked for last is in force") {
+  CHECK(live_through<ReloadLife>(depth(4)) > 1000);
 }
 
 TEST_CASE("in whatever order agents come, go and change, each deadline is taken once or counted as skipped") {

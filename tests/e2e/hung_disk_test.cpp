@@ -12,7 +12,7 @@ using namespace fleetledger;
 using namespace fleetledger::e2e;
 
 TEST_CASE(
-    "the disks of five ledgers hang and one is locked: the others, their readers, new agents and the end do not") {
+    "the disk of one ledger hangs, then those of five, and one is locked: the others, readers and new agents do not") {
   const std::vector<std::string> hung{"h1", "h2", "h3", "h4", "h5"};
   FaultyFleet fleet({"good", "h1", "h2", "h3", "h4", "h5", "locked"});
   for (const auto& [name, agent] : fleet.agents) {
@@ -23,6 +23,18 @@ TEST_CASE(
     ids[name] = fleet.listed(name)["id"].text;
   }
   const auto token = fleet.served->operators_token();
+  // One alone first: all others go on.
+  const auto before = fleet.ticks("good");
+  fleet.disk.begin("h1", "stall");
+  REQUIRE(test::await([&] { return fleet.disk.stalled("h1") > 0; }));
+  for (const auto& [name, agent] : fleet.agents) {
+    if (name != "h1") {
+      fleet.await_ticks(name, 2);
+      CHECK(fleet.dropped(name) == 0);
+    }
+  }
+  fleet.await_unavailable("h1", "disk does not answer");
+
   test::PlainDatabase holder(fleet.file("locked"));
   holder.run("BEGIN IMMEDIATE");
   for (const auto& name : hung) {
@@ -60,6 +72,14 @@ TEST_CASE(
     // Long enough that the queues are full and ticks are dropped.
     CHECK(test::await([&] { return fleet.dropped("h1") > 0 && fleet.dropped("locked") > 0; }));
     CHECK(fleet.dropped("good") == 0);
+    // What waits for a disk is bounded: one tick that the store has and ten in the queue. One may have come at each
+    // end.
+    fleet.await_ticks("good", 2);
+    const auto lower = static_cast<double>(fleet.ticks("good") - before);
+    const auto gone = fleet.dropped("h1");
+    const auto upper = static_cast<double>(fleet.ticks("good") - before);
+    CHECK(lower - gone <= 13);
+    CHECK(upper - gone >= 9);
     // Where others keep the host busy a tick may take longer than its second; if it waited for a disk most would.
     CHECK(4 * fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}") <
           static_cast<double>(fleet.ticks("good")));

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -99,9 +100,10 @@ struct Planted {
     std::ofstream(session) << said;
     std::ofstream(echo + "/.instar/state/sessions/s2.json") << R"({"id":"s2","status":")" << kInBrokenSession;
     fs::create_directory(echo + "/logs");
+    const auto now = std::chrono::system_clock::now().time_since_epoch();  // what is old is not taken
     std::ofstream(echo + "/logs/sentinel-events.jsonl")
-        << R"({"sentinel":"rate-limit","timestamp":1700000000000,"kind":"throttle-detected","sessionName":"work","key":")"
-        << kInSentinel << "\"}\n"
+        << R"({"sentinel":"rate-limit","timestamp":)" << std::chrono::ceil<std::chrono::milliseconds>(now).count()
+        << R"(,"kind":"throttle-detected","sessionName":"work","key":")" << kInSentinel << "\"}\n"
         << R"({"sentinel":"other","detail":")" << kInSentinel << "\"}\n"
         << R"({"sentinel":"rate-limit","detail":")" << kInSentinel << "\n";
     orphan.emplace(host, echo, kInEnvironment, kInArguments);
@@ -140,15 +142,26 @@ TEST_CASE("secrets that lie in everything we read are in nothing that we write, 
   REQUIRE(test::await([&] { return planted.all_is_measured(); }));
   REQUIRE(test::await([&] { return planted.server->output().find(kToken) != std::string::npos; }));
 
+  // The event of the line that holds a secret is there, so that there is something to ask about.
+  std::string event;
+  REQUIRE(test::await([&] {
+    const auto limits = parse_json(host.run({"rate-limits", "echo", "--json"}).output)["events"];
+    event = limits.size() == 1 ? limits[0]["id"].text : "";
+    return !event.empty();
+  }));
+
   std::string answers;
   const auto id = parse_json(host.run({"agents", "--json"}).output)["agents"].with("name", "echo")["id"].text;
   std::size_t answered = 0;
+  std::size_t told_of_event = 0;
   for (const auto& route : routes()) {
     auto target = replaced(replaced(route.path.data(), "{id}", id), "{pid}", std::to_string(planted.orphan->pid()));
-    target = replaced(target, "{file}", "main.js");
+    target = replaced(replaced(target, "{file}", "main.js"), "{eventId}", event);
+    CHECK(target.find('{') == std::string::npos);
     for (const auto& token : {served.operators_token(), kToken, kSentToUs, std::string()}) {
       const auto reply = served.get(target + "?secret=" + kSentToUs, token);
       answered += reply.status == 200 ? 1U : 0U;
+      told_of_event += reply.status == 200 && reply.body.find(event) != std::string::npos ? 1U : 0U;
       answers += reply.body;
       for (const auto& [name, value] : reply.headers) {
         answers += value + '\n';
@@ -156,6 +169,8 @@ TEST_CASE("secrets that lie in everything we read are in nothing that we write, 
     }
   }
   CHECK(answered > routes().size());
+  // The agent's limits by both routes, and one of them with its context: to the operator and to the agent itself.
+  CHECK(told_of_event >= 5);
   for (const std::vector<std::string>& verb :
        std::vector<std::vector<std::string>>{{"check"},
                                              {"agents"},
@@ -163,6 +178,9 @@ TEST_CASE("secrets that lie in everything we read are in nothing that we write, 
                                              {"explain", std::to_string(planted.orphan->pid())},
                                              {"samples", "echo"},
                                              {"summary", "echo"},
+                                             {"rate-limits", "echo"},
+                                             {"rate-limits", "echo", "--context"},
+                                             {"rate-limits", "echo", "--event", event},
                                              {"sample", "--ticks", "1", "--interval", "100ms"}}) {
     auto json = verb;
     json.emplace_back("--json");

@@ -7,6 +7,7 @@
 #include <map>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "tests/backends/sqlite/plain_sqlite.h"
 #include "tests/e2e/faulty_fleet.h"
@@ -99,6 +100,46 @@ TEST_CASE("ledgers that are deleted, exchanged, damaged or lose their folder whi
   const auto restored = read_rows(fleet.path("exchanged"));
   CHECK(std::count_if(restored.begin(), restored.end(), [](const Row& row) { return row.source == "restored"; }) == 1);
   CHECK(test::PlainDatabase(fleet.host / "exchanged-before").value("PRAGMA integrity_check") == "ok");
+}
+
+TEST_CASE("a ledger whose pages go bad beneath the collector is named and left as it is, and stops nobody else") {
+  FaultyFleet fleet({"good", "rotten"});
+  for (const auto& [name, agent] : fleet.agents) {
+    fleet.await_ticks(name, 3);
+  }
+  const auto file = fleet.file("rotten");
+  // What is in the -wal would cover the pages that go bad.
+  test::PlainDatabase(file).run("PRAGMA wal_checkpoint(TRUNCATE)");
+  const auto size = fs::file_size(file);
+  REQUIRE(size > 2 * 4096);
+  const std::string rot(size - 4096, '\xa5');
+  {
+    std::fstream pages(file, std::ios::in | std::ios::out | std::ios::binary);  // all but the first, in place
+    pages.seekp(4096);
+    pages << rot;
+  }
+  struct stat before {};
+  REQUIRE(::stat(file.c_str(), &before) == 0);
+  fleet.await_unavailable("rotten", "damaged");
+  CHECK(fleet.about("rotten")["reason"].text.find(file) != std::string::npos);
+  CHECK(
+      fleet.served
+          ->get("/agents/" + fleet.listed("rotten")["id"].text + "/resources/samples", fleet.served->operators_token())
+          .status == 503);
+  fleet.await_ticks("good", 2);
+  CHECK(fleet.dropped("good") == 0);
+
+  struct stat after {};
+  REQUIRE(::stat(file.c_str(), &after) == 0);
+  CHECK(after.st_ino == before.st_ino);
+  CHECK(test::text_of_file(file).substr(4096, rot.size()) == rot);
+  // Once it is moved away there is a new one, without a restart.
+  fs::rename(file, fleet.host / "rotten.db");
+  fleet.await_well("rotten");
+  fleet.end();
+  CHECK(test::text_of_file(fleet.host / "rotten.db").substr(4096, rot.size()) == rot);
+  CHECK(is_intact(fleet.path("good")));
+  CHECK(is_intact(fleet.path("rotten")));
 }
 
 TEST_CASE("a small disk that is full and one that is mounted read-only stop nobody, and are used once they can be") {

@@ -2,7 +2,10 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <poll.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "config/json.h"
 #include "tests/e2e/served.h"
@@ -34,7 +37,69 @@ std::int64_t monotonic_micros() {
       .count();
 }
 
+/// Holds one thread of a process, the one whose id is the process's: that of the loop. The others go on.
+class HeldLoop {
+ public:
+  explicit HeldLoop(pid_t pid) : pid_(pid), held_(::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0) {
+    if (held_) {
+      REQUIRE(::ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr) == 0);
+      REQUIRE(::waitpid(pid_, nullptr, __WALL) == pid_);
+    }
+  }
+  ~HeldLoop() {
+    if (held_) ::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+  }
+  HeldLoop(const HeldLoop&) = delete;
+  HeldLoop& operator=(const HeldLoop&) = delete;
+
+  /// False: nobody may hold it here.
+  explicit operator bool() const { return held_; }
+
+ private:
+  pid_t pid_;
+  bool held_;
+};
+
 }  // namespace
+
+TEST_CASE("the watchdog hears nothing of a loop that hangs, though other threads go on, and hears of it again after") {
+  Host host;
+  NotifySocket manager(host / "notify");
+  host.configure(kEverySecond);
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  host.set_variables({"NOTIFY_SOCKET=" + manager.name(), "WATCHDOG_USEC=20000"});
+  auto daemon = host.start({"run"});
+  REQUIRE(manager.comes("READY=1"));
+  REQUIRE(manager.comes("WATCHDOG=1", 5));
+  const auto stay_away = [&] {
+    const auto fed = manager.count("WATCHDOG=1");
+    ::poll(nullptr, 0, 400);  // forty times as long as between two of them
+    CHECK(manager.count("WATCHDOG=1") == fed);
+    return fed;
+  };
+  std::size_t fed = 0;
+  {
+    const HeldLoop held(daemon.pid());
+    if (held) {
+      fed = stay_away();
+    } else {
+      WARN("the loop's thread alone cannot be held here: it takes CAP_SYS_PTRACE");
+    }
+  }
+  CHECK(manager.comes("WATCHDOG=1", fed + 5));
+
+  daemon.signal(SIGSTOP);
+  REQUIRE(test::await([&] {
+    const auto stat = test::text_of_file("/proc/" + std::to_string(daemon.pid()) + "/stat");
+    return stat.find(") T ") != std::string::npos;
+  }));
+  fed = stay_away();
+  daemon.signal(SIGCONT);
+  CHECK(manager.comes("WATCHDOG=1", fed + 5));
+  daemon.signal(SIGTERM);
+  CHECK(daemon.exit_code() == 0);
+}
 
 TEST_CASE("the start is over with the first look, the watchdog hears of a loop that waits, and the end is told") {
   Host host;

@@ -260,6 +260,9 @@ TEST_CASE("whenever the collector is killed its ledgers are whole, nothing commi
   }
   CHECK(ticks_of_killed > 0);
   std::sort(seconds_to_look.begin(), seconds_to_look.end());
+  // Whatever was left behind: that it collects again within a second is for a long run; a short one, on a host that
+  // others keep busy, tells only that a start does not wait for anything.
+  CHECK(seconds_to_look[seconds_to_look.size() / 2] < (kills >= 100 ? 1 : 20));
   std::printf("%zu sums of ledgers checked after kills, %zu of them with old rows half rolled up\n", checked,
               amid_rolling);
   std::printf("%llu kills in %zu ticks; from start to the first look: median %.3f s, most %.3f s\n",

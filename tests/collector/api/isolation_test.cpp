@@ -73,6 +73,13 @@ class Fleetful {
       explanation.agent_name = name;
       explanation.source = "session:" + marker_of(name);
       host.explanations[explanation.pid] = explanation;
+      AgentMetrics metrics;
+      metrics.counted.identity = agent.identity;
+      metrics.shows_cpu = true;
+      metrics.live_sessions = 1;
+      metrics.ledger.error = Error{marker_of(name)};
+      metrics.ledger.standing = LedgerStanding{.place = marker_of(name)};
+      host.metrics.agents.push_back(metrics);
       ids.push_back(agent.identity.id);
       names.push_back(name);
     }
@@ -142,6 +149,7 @@ class Fleetful {
   std::vector<std::string> ids;
   std::vector<std::string> names;
   std::size_t asked = 0;
+  std::size_t pages_of_metrics = 0;
   std::map<int, std::size_t> statuses;
   std::unique_ptr<HttpServer> server;
   std::optional<RawClient> client;
@@ -154,6 +162,7 @@ struct Bearer {
 
 std::vector<Bearer> bearers() {
   return {{ApiFixture::token_of("alpha"), "alpha"},
+          {ApiFixture::token_of("beta"), "beta"},
           {ApiFixture::token_of("mallory"), "mallory"},
           {kMetricsToken, ""},
           {"wrong-token-0123456789", ""},
@@ -164,6 +173,12 @@ std::string request(const std::string& target, const std::string& token, const s
                     const std::string& method = "GET") {
   return method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" +
          (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n") + headers + "\r\n";
+}
+
+std::string all_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += ' ' + name;
+  return text;
 }
 
 /// The agents of whom the answer says something that the request has not said itself.
@@ -182,9 +197,10 @@ std::set<std::string> betrayed(const Fleetful& fleet, const std::string& asked, 
 /// Checks that this answer says nothing of agents that are not the bearer's. Quick: thousands of them are checked.
 void check_silence(Fleetful& fleet, const Bearer& bearer, const std::string& bytes, bool head = false) {
   const auto answer = fleet.ask(bytes, head);
-  // The metrics token reads the numbers of all agents, by their ids: that is what it is for.
+  // The metrics token reads the numbers of all agents, by their ids and names: that is what it is for. Nothing else.
   const bool metrics = bearer.token == kMetricsToken && answer.text.find("fleetledger_agents") != std::string::npos;
-  auto found = metrics ? std::set<std::string>{} : betrayed(fleet, bytes, answer.text);
+  fleet.pages_of_metrics += metrics ? 1U : 0U;
+  auto found = betrayed(fleet, metrics ? bytes + all_of(fleet.names) : bytes, answer.text);
   found.erase(bearer.of);
   if (!found.empty()) {
     FAIL_CHECK("of " << *found.begin() << ": " << bytes << answer.text);
@@ -284,6 +300,9 @@ TEST_CASE("no token reads a byte of another agent, whatever route, method, heade
     }
   }
   CHECK(fleet.asked > 10'000);
+  CHECK(fleet.pages_of_metrics > 10);
+  const auto page_of_metrics = fleet.ask(request("/metrics", kMetricsToken)).text;
+  for (const auto& id : fleet.ids) CHECK(page_of_metrics.find(id) != std::string::npos);
   CHECK(fleet.statuses[200] > 100);  // not all of it was refused at the door
   CHECK(fleet.statuses[403] > 1'000);
   CHECK(fleet.statuses[404] > 1'000);
