@@ -86,6 +86,12 @@ struct FaultyFleet {
     }
     return -1;
   }
+  /// Ticks of an agent that the collector says it has left out: all are due at the same moments.
+  [[nodiscard]] double left_out() const {
+    return (metric("fleetledger_ticks_skipped_total{reason=\"late\"}") +
+            metric("fleetledger_ticks_skipped_total{reason=\"running\"}")) /
+           static_cast<double>(agents.size());
+  }
   [[nodiscard]] double dropped(const std::string& name) const {
     return metric("fleetledger_ledger_dropped_ticks_total{agent=\"" + listed(name)["id"].text + "\"}");
   }

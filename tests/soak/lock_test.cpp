@@ -16,12 +16,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
 
-/// Ticks that the collector says it has left out.
-double skipped(const FaultyFleet& fleet) {
-  return fleet.metric("fleetledger_ticks_skipped_total{reason=\"late\"}") +
-         fleet.metric("fleetledger_ticks_skipped_total{reason=\"running\"}");
-}
-
 }  // namespace
 
 // One period is a second, so that ten seconds fill the queue of a ledger.
@@ -33,7 +27,7 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
     fleet.await_ticks(name, 1);
   }
   const auto locked_before = fleet.ticks("locked");
-  const auto skipped_before = skipped(fleet);
+  const auto left_out_before = fleet.left_out();
   test::PlainDatabase holder(fleet.file("locked"));
   holder.run("BEGIN IMMEDIATE");
   const auto locked = Clock::now();
@@ -58,7 +52,7 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
   fleet.await_well("locked");
   const auto until_written = seconds_since(unlocked);
   const auto dropped = fleet.dropped("locked");
-  const auto left_out = skipped(fleet) - skipped_before;
+  const auto left_out = fleet.left_out() - left_out_before;
   fleet.end();
   CHECK(static_cast<double>(fleet.missing("locked", "good")) == dropped);
   // A tick a second, and each second without one was counted as skipped: a look that comes late in its second and one
