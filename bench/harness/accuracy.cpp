@@ -18,12 +18,16 @@ constexpr const char* kAggregate = "aggregate";
 double seconds(Micros time) { return static_cast<double>(time.count()) / 1e6; }
 double seconds_between(WallTime from, WallTime to) { return std::chrono::duration<double>(to - from).count(); }
 
-/// Where the ticks begin: the baseline look is not among them, but the first rows say how long ago it was.
-Result<WallTime> baseline_of(const Tick& first) {
+/// Where the ticks begin: the baseline look is not among them, but the first rows say how long ago it was. By a ps that
+/// knows whole seconds only they may have used nothing, which says no time: then it is as long ago as the next tick is
+/// off.
+Result<WallTime> baseline_of(const std::vector<Tick>& ticks) {
+  const auto& first = ticks.front();
   Micros longest{};
   for (const auto& row : first.rows) longest = std::max(longest, row.interval());
-  if (longest == Micros{}) return fail("compare the ticks: in the first one no source used anything");
-  return first.ts - std::chrono::round<std::chrono::milliseconds>(longest);
+  if (longest != Micros{}) return first.ts - std::chrono::round<std::chrono::milliseconds>(longest);
+  if (ticks.size() == 1) return fail("compare the ticks: there is one alone, in which no source used anything");
+  return first.ts - (ticks[1].ts - first.ts);
 }
 
 /// What a source has used in all at one instant.
@@ -201,7 +205,7 @@ Result<std::vector<LoadTruth>> read_fleet_truth(const std::string& root) {
 
 Result<Accuracy> compare(const std::vector<Tick>& ticks, const std::vector<LoadTruth>& truths, int cores, Bars bars) {
   if (ticks.empty()) return fail("compare the ticks: there is none");
-  const auto baseline = baseline_of(ticks.front());
+  const auto baseline = baseline_of(ticks);
   if (!baseline) return fail(baseline.error());
   Accuracy result;
   result.bars = bars;

@@ -69,6 +69,18 @@ TEST_CASE("the baseline is found from the first tick although it is no tick itse
   CHECK(found->loads[0].whole.truth == Approx(3));
 }
 
+TEST_CASE("ticks in the first of which nothing was used could not be compared") {
+  auto ticks = ticks_of(20s, 5s, "session:flat", 1s);
+  ticks[0] = tick_at(5s, 5s, "session:flat", 0s);
+  ticks[1] = tick_at(10s, 5s, "session:flat", 2s);
+  const auto found = compare(ticks, {even_load("flat", 20s)}, 2);
+  REQUIRE(found);
+  CHECK(found->seconds == Approx(20));
+  CHECK(found->loads[0].whole.truth == Approx(4));
+  CHECK(found->loads[0].whole.measured == Approx(4));
+  CHECK_FALSE(compare({ticks[0]}, {even_load("flat", 20s)}, 2));
+}
+
 TEST_CASE("what is off by more than 2 % and 0.3 s misses the bar, and one that is off by less does not") {
   const std::vector<LoadTruth> truth{even_load("flat", 60s)};
   CHECK(compare(ticks_of(60s, 5s, "session:flat", 956ms), truth, 2)->missed.empty());  // 0.54 s of 12 s is the bar
