@@ -35,7 +35,10 @@ std::string name_of(const JsonValue& value, const char* member) {
   return value.member(member).short_text(kLongest);
 }
 
-std::int64_t count_of(const JsonValue& value, const char* member) { return value.member(member).integer().value_or(0); }
+std::int64_t count_of(const JsonValue& value, const char* member) {
+  constexpr std::int64_t kMost = 1'000'000'000'000'000;  // foreign numbers: no host has more of anything
+  return std::clamp(value.member(member).integer().value_or(0), -kMost, kMost);
+}
 
 std::string memory_of(const JsonValue& amount) { return mebibytes(static_cast<double>(count_of(amount, "rssBytes"))); }
 
