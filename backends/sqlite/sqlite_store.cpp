@@ -189,13 +189,13 @@ class SqliteStore final : public LedgerStore {
   Result<LedgerStanding> yield(const LedgerKey& ledger, const LedgerHomes::Home& home, const AgentTick& tick,
                                std::optional<WallTime> other) {
     const WallTime hour = hour_of(newest_ts(tick.samples) - kGrace);
+    if (tick.events.empty() && tick.recoveries.empty() && tick.marks.empty() && !tick.prune_rollups_before &&
+        !tick.prune_events_before && !tick.prune_upstream_events_before && rolled_in(ledger) == hour) {
+      return standing_of(ledger, home, other);
+    }
     AgentTick ours = tick;
     ours.samples.clear();
     ours.prune_samples_before.reset();
-    if (ours.events.empty() && ours.recoveries.empty() && ours.marks.empty() && !ours.prune_rollups_before &&
-        !ours.prune_events_before && !ours.prune_upstream_events_before && rolled_in(ledger) == hour) {
-      return standing_of(ledger, home, other);
-    }
     const RollAt roll = roll_at(ledger, tick);
     auto written = write(home.place, [&](LedgerWriter& writer) { return writer.append(ours, roll); });
     if (!written) {
