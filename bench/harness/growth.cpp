@@ -7,9 +7,9 @@
 
 #include "bench/harness/bare_ledgers.h"
 #include "bench/harness/fit.h"
+#include "bench/harness/json.h"
 #include "bench/harness/json_reader.h"
 #include "bench/harness/programs.h"
-#include "collector/api/json_writer.h"
 #include "collector/sources/ps_parser.h"
 
 namespace fleetledger::bench {
@@ -24,13 +24,6 @@ constexpr double kMostMibOfFew = 12;
 constexpr double kMostMibOfMany = 64;
 
 // Every figure by its name in JSON: what writes them and what reads them both go through these.
-
-template <typename Any, typename Each>
-void each_figure_of_spread(Any& spread, const Each& each) {
-  each("median", spread.median);
-  each("least", spread.least);
-  each("greatest", spread.greatest);
-}
 
 template <typename Any, typename Each>
 void each_figure_of_metered(Any& metered, const Each& each) {
@@ -66,11 +59,7 @@ struct Writer {
   void operator()(const char* name, const std::string& text) const { json.field(name, text); }
   void operator()(const char* name, double number) const { json.field(name, number); }
   void operator()(const char* name, std::uint64_t number) const { json.field(name, number); }
-  void operator()(const char* name, const Spread& spread) const {
-    json.key(name).object();
-    each_figure_of_spread(spread, *this);
-    json.end();
-  }
+  void operator()(const char* name, const Spread& spread) const { spread_field(json, name, spread); }
   void operator()(const char* name, const Metered& metered) const {
     json.key(name).object();
     each_figure_of_metered(metered, *this);
@@ -92,7 +81,10 @@ struct Reader {
     number = static_cast<std::uint64_t>(number_in(object, name));
   }
   void operator()(const char* name, Spread& spread) const {
-    each_figure_of_spread(spread, Reader{member_of(object, name)});
+    const Reader read{member_of(object, name)};  // as spread_field writes it
+    read("median", spread.median);
+    read("least", spread.least);
+    read("greatest", spread.greatest);
   }
   void operator()(const char* name, Metered& metered) const {
     each_figure_of_metered(metered, Reader{member_of(object, name)});

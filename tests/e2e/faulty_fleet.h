@@ -77,23 +77,10 @@ struct FaultyFleet {
     }));
   }
 
-  /// The value of the series that is written like this.
-  [[nodiscard]] double metric(const std::string& series) const {
-    for (const auto& line : test::lines_of(served->get("/metrics", served->operators_token()).body)) {
-      if (line.starts_with(series + ' ')) {
-        return std::stod(line.substr(series.size()));
-      }
-    }
-    return -1;
-  }
   /// Ticks of an agent that the collector says it has left out: all are due at the same moments.
-  [[nodiscard]] double left_out() const {
-    return (metric("fleetledger_ticks_skipped_total{reason=\"late\"}") +
-            metric("fleetledger_ticks_skipped_total{reason=\"running\"}")) /
-           static_cast<double>(agents.size());
-  }
+  [[nodiscard]] double left_out() const { return served->skipped() / static_cast<double>(agents.size()); }
   [[nodiscard]] double dropped(const std::string& name) const {
-    return metric("fleetledger_ledger_dropped_ticks_total{agent=\"" + listed(name)["id"].text + "\"}");
+    return served->metric("fleetledger_ledger_dropped_ticks_total{agent=\"" + listed(name)["id"].text + "\"}");
   }
 
   void end() {

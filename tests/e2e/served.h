@@ -41,6 +41,21 @@ struct Served {
     loop.await([&] { return (reply = client.take_reply()).has_value(); });
     return *reply;
   }
+
+  /// The value of the series that is written like this; -1 if there is none.
+  [[nodiscard]] double metric(const std::string& series) const {
+    for (const auto& line : test::lines_of(get("/metrics", operators_token()).body)) {
+      if (line.starts_with(series + ' ')) {
+        return std::stod(line.substr(series.size()));
+      }
+    }
+    return -1;
+  }
+  /// Ticks that the collector says it has left out, over all agents.
+  [[nodiscard]] double skipped() const {
+    return metric("fleetledger_ticks_skipped_total{reason=\"late\"}") +
+           metric("fleetledger_ticks_skipped_total{reason=\"running\"}");
+  }
 };
 
 }  // namespace fleetledger::e2e

@@ -264,19 +264,6 @@ double percentile(std::vector<double> values, double part) {
   return values.empty() ? 0 : values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
 }
 
-/// The value of a series of the collector's.
-double metric(const Served& served, const std::string& series) {
-  for (const auto& line : test::lines_of(served.get("/metrics", served.operators_token()).body)) {
-    if (line.starts_with(series + ' ')) return std::stod(line.substr(series.size()));
-  }
-  return -1;
-}
-/// Ticks that the collector says it has left out.
-double skipped(const Served& served) {
-  return metric(served, "fleetledger_ticks_skipped_total{reason=\"late\"}") +
-         metric(served, "fleetledger_ticks_skipped_total{reason=\"running\"}");
-}
-
 void raise_descriptor_limit() {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -308,7 +295,7 @@ TEST_CASE("slow clients and malformed requests keep no honest reader and no tick
     Malformed bad(served.address, attacked ? bad_requests : 0, random());
     Honest honest(served.address, readers, served.operators_token(), random());
     const auto first = read_ticks(luna.path);
-    const auto skipped_before = skipped(served);
+    const auto skipped_before = served.skipped();
     const auto begun = Clock::now();
     if (attacked) {
       slow.start();
@@ -335,7 +322,7 @@ TEST_CASE("slow clients and malformed requests keep no honest reader and no tick
     CHECK(honest.kept_lost == 0);
     // Each second has a tick or is counted as one without; which a short run grants where others keep the host busy,
     // but not to most.
-    const auto left_out = skipped(served) - skipped_before;
+    const auto left_out = served.skipped() - skipped_before;
     const auto moments = read_ticks(luna.path);
     const auto written = moments.size() - first.size();
     const auto lasted = static_cast<double>(*moments.rbegin() - *first.rbegin()) / 1000;
