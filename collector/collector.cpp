@@ -1,10 +1,10 @@
 #include "collector/collector.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <unistd.h>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "collector/api/standing.h"
@@ -53,17 +53,23 @@ std::vector<ProcessKey> tmux_family(const ProcessTable& table) {
   return family;
 }
 
-/// The tmux sessions that live session files name.
-std::set<std::string> wanted_sessions(const Fleet& fleet) {
-  std::set<std::string> names;
+/// The tmux sessions that live session files name, in the fleet's order.
+std::vector<std::string_view> wanted_sessions(const Fleet& fleet) {
+  std::vector<std::string_view> names;
   for (const auto& agent : fleet.agents) {
     if (agent.metered()) {
       for (const auto& session : agent.live_sessions) {
-        names.insert(session.tmux_session);
+        names.emplace_back(session.tmux_session);
       }
     }
   }
   return names;
+}
+
+/// Whether a name is among these that is not among those.
+bool any_new(const std::vector<std::string_view>& these, const std::vector<std::string>& those) {
+  const std::unordered_set<std::string_view> known(those.begin(), those.end());
+  return !std::all_of(these.begin(), these.end(), [&](std::string_view name) { return known.contains(name); });
 }
 
 }  // namespace
@@ -98,8 +104,9 @@ struct Collector::State : std::enable_shared_from_this<State> {
   bool panes_are_new = false;  ///< since roots were last resolved
   std::optional<MonotonicTime> panes_listed;
   std::vector<ProcessKey> panes_family;
-  std::set<std::string> panes_wanted;
-  std::set<std::string> wanted;  ///< by the fleet
+  using SessionNames = std::shared_ptr<const std::vector<std::string>>;
+  SessionNames wanted = std::make_shared<const std::vector<std::string>>();  ///< by the fleet: see wanted_sessions
+  SessionNames panes_wanted = wanted;                                        ///< when they were listed
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
   /// Of an agent's ticks that were handed to its ledger.
@@ -134,10 +141,13 @@ struct Collector::State : std::enable_shared_from_this<State> {
     std::vector<ProcessKey> family;  ///< see tmux_family; empty while no panes are wanted
     bool answered = false;           ///< both are there and the rest goes on
     // What is made of them, step by step:
-    enum class Step { none, resolve, charge, append, snapshot, publish } step = Step::none;
+    enum class Step { none, resolve, claim, charge, find_servers, append, snapshot, count, publish } step = Step::none;
     std::optional<ResolvedRoots> resolved;  ///< nothing: as at the last look
-    std::vector<std::string> due;           ///< agents, sorted
-    std::size_t appended = 0;               ///< of the metered agents
+    std::unordered_map<ProcessKey, Claim> declared;
+    std::shared_ptr<const Fleet> fleet_before;  ///< of the last look, which is let go in a step of its own
+    std::vector<std::string> due;               ///< agents, sorted
+    std::size_t appended = 0;                   ///< of the metered agents
+    Snapshot snapshot{};
   };
   std::shared_ptr<Tick> running;
   /// What the agents' files said while a tick was being made of what they had said before.
@@ -159,6 +169,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   void measure(const std::shared_ptr<Tick>& tick);
   void do_step(Tick& tick);
   void charge_everybody(Tick& tick);
+  void find_servers();
   void read_environments();
   std::vector<std::string> take_due();
   void append_for(const MeteredAgent& metered, const std::vector<std::string>& due);
@@ -167,7 +178,7 @@ struct Collector::State : std::enable_shared_from_this<State> {
   [[nodiscard]] EventFeed::Ways ways_of_events();
   [[nodiscard]] WallTime retention_now() { return retention.now(parts.clock.wall(), parts.clock.monotonic()); }
   void check_events(bool all);
-  void take_snapshot();
+  void take_snapshot(Snapshot taken);
   void publish(Tick& tick);
   [[nodiscard]] AgentStatus status_of(const Agent& agent) const;
   [[nodiscard]] std::optional<Explanation> explain(Pid pid) const;
@@ -266,13 +277,16 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   if (now->version == fleet->version) {
     return;
   }
-  const auto before = std::exchange(wanted, wanted_sessions(*now));
-  session_began = session_began || !std::includes(before.begin(), before.end(), wanted.begin(), wanted.end());
-
+  // Usually only a heartbeat is another one: of thousands of sessions that costs a comparison and no copy.
+  const auto names = wanted_sessions(*now);
+  if (!std::equal(names.begin(), names.end(), wanted->begin(), wanted->end())) {
+    session_began = session_began || any_new(names, *wanted);
+    wanted = std::make_shared<const std::vector<std::string>>(names.begin(), names.end());
+  }
   log_changes(*now);
   const auto moment = parts.clock.monotonic();
-  std::set<std::string> metered;
-  std::set<std::string> known;
+  std::unordered_set<std::string_view> metered;
+  std::unordered_set<std::string_view> known;
   for (const auto& agent : now->agents) {
     known.insert(agent.identity.id);
     if (!agent.metered()) {
@@ -322,7 +336,7 @@ void Collector::State::look_if_session_began() {
 }
 
 void Collector::State::log_changes(const Fleet& now) const {
-  std::map<std::string, AgentState> before;
+  std::unordered_map<std::string_view, AgentState> before;
   for (const auto& agent : fleet->agents) {
     before.emplace(agent.identity.id, agent.state());
   }
@@ -337,8 +351,10 @@ void Collector::State::log_changes(const Fleet& now) const {
       before.erase(known);
     }
   }
-  for (const auto& [id, state] : before) {
-    log::info("agent", {{"id", id}, {"state", std::string(to_string(AgentState::gone))}});
+  for (const auto& agent : fleet->agents) {
+    if (before.contains(agent.identity.id)) {
+      log::info("agent", {{"id", agent.identity.id}, {"state", std::string(to_string(AgentState::gone))}});
+    }
   }
 }
 
@@ -355,7 +371,7 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
     return publish(*tick);
   }
   log::warning_once("look_failed", "processes", "");
-  if (!wanted.empty()) {
+  if (!wanted->empty()) {
     tick->family = tmux_family(**tick->table);
   }
   if (panes_may_have_changed(*tick)) {
@@ -366,7 +382,7 @@ void Collector::State::arrived(const std::shared_ptr<Tick>& tick) {
 }
 
 bool Collector::State::panes_may_have_changed(const Tick& tick) const {
-  if (wanted.empty()) {
+  if (wanted->empty()) {
     return false;
   }
   return !panes_listed || (*tick.table)->moment().taken - *panes_listed >= kPanesGoodFor || wanted != panes_wanted ||
@@ -414,7 +430,7 @@ void Collector::State::resolve(const std::shared_ptr<Tick>& tick) {
   report.processes = table.size();
   const auto charge_next = [self = shared_from_this(), tick] {
     if (!self->closed) {
-      tick->step = Tick::Step::charge;
+      tick->step = Tick::Step::claim;
       self->measure(tick);
     }
   };
@@ -453,8 +469,18 @@ void Collector::State::do_step(Tick& tick) {
     case Step::none:
     case Step::resolve:
       return;
+    case Step::claim:
+      tick.declared = declarations.claims(*fleet, tick.resolved ? *tick.resolved : charged.resolved);
+      tick.step = Step::charge;
+      return;
     case Step::charge:
       charge_everybody(tick);
+      tick.step = Step::find_servers;
+      return;
+    case Step::find_servers:
+      tick.resolved.reset();
+      tick.fleet_before.reset();
+      find_servers();
       tick.due = take_due();
       report.agents.reserve(charged.resolved.metered.size());
       tick.step = Step::append;
@@ -471,7 +497,11 @@ void Collector::State::do_step(Tick& tick) {
       tick.step = Step::snapshot;
       return;
     case Step::snapshot:
-      take_snapshot();
+      tick.snapshot = snapshots.make(*fleet, charged.resolved, meter, read_host());
+      tick.step = Step::count;
+      return;
+    case Step::count:
+      take_snapshot(std::move(tick.snapshot));
       tick.step = Step::publish;
       return;
     case Step::publish:
@@ -479,16 +509,21 @@ void Collector::State::do_step(Tick& tick) {
   }
 }
 
+/// What the look is charged by and the charging change in one step: explain() sees both.
 void Collector::State::charge_everybody(Tick& tick) {
   auto& table = **tick.table;
   first_look = first_look.value_or(table.moment().boot);
   if (tick.resolved) {
-    charged.resolved = std::move(*tick.resolved);
+    std::swap(charged.resolved, *tick.resolved);
   }
-  charged.fleet = fleet;
+  charged.resolved.roots.declared = std::move(tick.declared);
+  tick.fleet_before = std::exchange(charged.fleet, fleet);
   charged.ts = report.ts;
-  charged.resolved.roots.declared = declarations.claims(*fleet, charged.resolved);
   meter.look(std::move(table), charged.resolved);
+  session_began = false;
+}
+
+void Collector::State::find_servers() {
   read_environments();
   servers.clear();
   for (const auto& root : charged.resolved.named) {
@@ -496,7 +531,6 @@ void Collector::State::charge_everybody(Tick& tick) {
       servers.emplace(fleet->agents[root.agent].identity.id, reading->key);
     }
   }
-  session_began = false;
 }
 
 /// Asks the processes that nobody claims; the answers count from the next look on, for the time since this one.
@@ -624,8 +658,8 @@ void Collector::State::check_events(bool all) {
   }
 }
 
-void Collector::State::take_snapshot() {
-  auto taken = snapshots.make(*fleet, charged.resolved, meter, read_host());
+/// Adds what the ledgers and the agents' states say, and counts it.
+void Collector::State::take_snapshot(Snapshot taken) {
   taken.ts = report.ts;
   for (std::size_t i = 0; i < taken.agents.size(); ++i) {
     auto& agent = taken.agents[i];

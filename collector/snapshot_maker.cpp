@@ -1,7 +1,6 @@
 #include "collector/snapshot_maker.h"
 
 #include <algorithm>
-#include <map>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -48,11 +47,6 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
   for (const auto& metered : resolved.metered) {
     agent_of.emplace(metered.number, metered.agent);
   }
-  std::map<Claim, const NamedRoot*> names;
-  for (const auto& root : resolved.named) {
-    names.emplace(root.claim, &root);
-  }
-
   snapshot.agents.reserve(fleet.agents.size());
   for (const auto& agent : fleet.agents) {
     auto& now = snapshot.agents.emplace_back();
@@ -62,17 +56,21 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
     now.metered = agent.metered();
     now.live_sessions = agent.live_sessions.size();
   }
+  auto named = resolved.named.begin();  // as the charges, by claim
   for (const auto& charge : charges.sources) {
+    while (named != resolved.named.end() && named->claim < charge.claim) {
+      ++named;
+    }
     const auto owner = agent_of.find(charge.claim.agent);
     if (owner == agent_of.end()) {
       continue;
     }
     auto& agent = snapshot.agents[owner->second];
     SourceNow now{.usage = charge.usage, .resident = charge.resident, .processes = charge.processes};
-    if (const auto named = names.find(charge.claim); named != names.end()) {
-      now.source = named->second->source;
-      now.session_name = named->second->session_name;
-      now.pid = named->second->pid;
+    if (named != resolved.named.end() && named->claim == charge.claim) {
+      now.source = named->source;
+      now.session_name = named->session_name;
+      now.pid = named->pid;
     } else {
       // Without a root there are the orphans, and what a session that has just ended had left.
       now.source = charge.claim.source == kOrphans ? kOrphansSource : kSessionPrefix;

@@ -22,7 +22,8 @@ namespace fleetledger {
 class StoreLane {
  public:
   static constexpr std::size_t kQueueLength = 10;
-  static constexpr std::size_t kSlots = 4;  ///< quick jobs at a time
+  /// Quick jobs at a time. Few: no tick waits for them, and each takes a core from the loop and from the agents.
+  static constexpr std::size_t kSlots = 2;
   static constexpr std::size_t kLate = 6;   ///< slow and hanging jobs at a time that take no slot of the quick ones
   static constexpr std::size_t kMostJobs = kSlots + kLate;
   static constexpr Micros kSlow = std::chrono::seconds{1};

@@ -77,6 +77,10 @@ class Watcher::Impl {
     return known != watches_.end() && known->first.path == path && known->first.holds == holds &&
            tells_all(known->first);
   }
+  [[nodiscard]] bool settled() const {
+    return to_begin_.empty() && failed_.empty() && !trouble_ &&
+           std::none_of(watches_.begin(), watches_.end(), [](const auto& watch) { return watch.second->lost; });
+  }
   [[nodiscard]] std::size_t watching() const {
     return static_cast<std::size_t>(
         std::count_if(watches_.begin(), watches_.end(), [](const auto& watch) { return !watch.second->lost; }));
@@ -175,6 +179,7 @@ bool Watcher::tells_all(const WatchedFolder& folder) const { return impl_->tells
 bool Watcher::tells_all(const std::string& path, WatchedFolder::Holds holds) const {
   return impl_->tells_all(path, holds);
 }
+bool Watcher::settled() const { return impl_->settled(); }
 std::size_t Watcher::watching() const { return impl_->watching(); }
 const std::optional<std::string>& Watcher::remark() const { return impl_->remark(); }
 

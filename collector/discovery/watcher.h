@@ -37,6 +37,8 @@ class Watcher {
   void watch(const std::vector<WatchedFolder>& folders, const std::vector<WatchedFolder>& silent = {},
              bool retry = true);
 
+  /// Whether to hand in the same folders again would change nothing: none is to be begun, or failed, or was lost.
+  [[nodiscard]] bool settled() const;
   [[nodiscard]] bool is_watching(const WatchedFolder& folder) const;
   /// Whether all is told that changes there: it is watched, and it is on a disk of this host. Of the others the kernel
   /// tells only what this host changes, if that.

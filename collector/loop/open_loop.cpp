@@ -1,9 +1,11 @@
 #include "collector/loop/open_loop.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
 #include <latch>
+#include <sys/resource.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -17,6 +19,8 @@ namespace {
 
 /// What a loop opens and what a child and its pipes take; with less nothing can be measured.
 constexpr std::size_t kDescriptors = 16;
+/// For so many there is room from the start.
+constexpr rlim_t kRoomForDescriptors = 8192;
 
 tl::unexpected<Error> cannot(const std::string& why) { return fail("start: " + why, Error::Kind::unavailable); }
 
@@ -61,10 +65,23 @@ Result<void> try_descriptors() {
   return {};
 }
 
+/// The kernel makes a process' table of descriptors twice as large whenever it is full; where there are threads it
+/// waits 10 to 30 ms each time for all cores, and whoever opens something meanwhile waits too. Alone, nobody waits.
+void make_room_for_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 1) return;
+  const auto last = static_cast<int>(std::min(limit.rlim_cur, kRoomForDescriptors) - 1);
+  const int any = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int moved = any < 0 ? any : ::fcntl(any, F_DUPFD_CLOEXEC, last);
+  if (moved >= 0) ::close(moved);
+  if (any >= 0) ::close(any);
+}
+
 }  // namespace
 
 Result<void> open_loop(uv_loop_s* loop) {
   if (auto tried = try_descriptors(); !tried) return tried;
+  make_room_for_descriptors();
   if (auto tried = try_threads(pool_size()); !tried) return tried;
   if (const int status = uv_loop_init(loop); status != 0) return cannot(uv_strerror(status));
   run_in_pool(
