@@ -170,6 +170,7 @@ Daemon::Daemon(uv_loop_t* loop, DaemonOptions options, LedgerStore& store, HostS
 MetricsView Daemon::metrics() const {
   auto view = view_metrics(collector_, lane_, clock_.monotonic());
   view.loop_lag = loop_lag_.turns();
+  view.loop_work = loop_lag_.work();
   view.started = started_;
   view.version = options_.version;
   return view;
@@ -274,7 +275,8 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
         if (alive.expired()) {
           return;
         }
-        if (watcher_) {
+        const bool same_folders = reading->fleet == collector_.fleet();
+        if (watcher_ && !(same_folders && watcher_->settled())) {
           watcher_->watch(reading->fleet->folders, reading->fleet->silent, reading->plan.asks_unwatched);
           log::warning_once("watch_failed", "folders", watcher_->remark().value_or(""));
         }

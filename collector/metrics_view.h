@@ -42,13 +42,14 @@ struct MetricsView {
   HostNow host;
   CollectorCounters collector;
   DurationHistogram loop_lag{};
+  DurationHistogram loop_work{};  ///< CPU time in the same turns
   SelfUsage self;
   WallTime started{};
   std::optional<WallTime> last_look;  ///< nothing: there was none, and nothing is known of the host
   std::string version;
 };
 
-/// What the collector and its ledgers know; loop_lag, started and version are left to the caller. Loop thread.
+/// What the collector and its ledgers know; loop_lag, loop_work, started and version are left to the caller. Loop thread.
 [[nodiscard]] MetricsView view_metrics(const Collector& collector, const StoreLane& ledgers, MonotonicTime now);
 
 }  // namespace fleetledger

@@ -48,6 +48,8 @@ struct Metered {
   double lag_mean_ms = 0;      ///< the loop between two waits, from the first look to the end
   double lag_highest_ms = 0;   ///< at most; bound of a bucket
   double lag_above_10_ms = 0;  ///< turns of the loop
+  double work_highest_ms = 0;  ///< the loop's CPU time in one of these turns; bound of a bucket
+  double work_above_10_ms = 0;
   double turns = 0;
   double resident_mib = 0;  ///< at the end
   double start_up_ms = 0;   ///< from its start to its first look

@@ -10,7 +10,7 @@ namespace fleetledger {
 
 /// Measures how long a loop does not look for events: the time from its return from a wait to its next one, in which it
 /// runs callbacks. Whatever comes meanwhile, a request or a timer, waits at most that long. One value for each turn of
-/// the loop, the first from the making of this object on; costs two readings of the clock and one more poll a turn.
+/// the loop, the first from the making of this object on; costs three readings of clocks and one more poll a turn.
 /// Loop thread only.
 class LoopLag {
  public:
@@ -20,6 +20,9 @@ class LoopLag {
   LoopLag& operator=(const LoopLag&) = delete;
 
   [[nodiscard]] const DurationHistogram& turns() const;
+  /// Of the same turns the CPU time of the thread, which does not grow while it waits for a core or a lock: where a turn
+  /// took much longer than this, the host is short of CPU.
+  [[nodiscard]] const DurationHistogram& work() const;
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 #include "collector/loop/loop_lag.h"
 
 #include <catch2/catch.hpp>
+#include <ctime>
 #include <thread>
 
 #include "collector/loop/loop_runtime.h"
@@ -44,4 +45,31 @@ TEST_CASE("a callback that blocks the loop shows, and waiting for the next one d
   CHECK(turns_above(lag.turns(), 50ms) >= 1);  // a timer that is due already runs in the turn of the one before
   CHECK(lag.turns().sum() >= 180ms);
   CHECK(lag.turns().sum() <= all - 200ms);
+}
+
+TEST_CASE("the loop's work is the CPU time of its turns: neither what they wait nor what other threads use") {
+  TestLoop loop;
+  LoopRuntime runtime(loop.get());
+  const LoopLag lag(loop.get());
+  const auto cpu_now = [](clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
+  };
+  const auto use = [&](std::chrono::nanoseconds time) {
+    for (const auto end = cpu_now(CLOCK_THREAD_CPUTIME_ID) + time; cpu_now(CLOCK_THREAD_CPUTIME_ID) < end;) {
+    }
+  };
+  const auto begun = cpu_now(CLOCK_THREAD_CPUTIME_ID);
+  bool over = false;
+  runtime.runtime().after(1ms, [&] {
+    use(60ms);
+    std::thread([&] { use(60ms); }).join();
+    std::this_thread::sleep_for(60ms);  // is what is not measured
+    runtime.runtime().after(1ms, [&] { over = true; });
+  });
+  loop.await([&] { return over; });
+  CHECK(turns_above(lag.work(), 50ms) == 1);
+  CHECK(lag.work().sum() >= 60ms);
+  CHECK(lag.work().sum() <= cpu_now(CLOCK_THREAD_CPUTIME_ID) - begun);
 }

@@ -50,10 +50,13 @@ TEST_CASE("bars are those of the fleets that were measured") {
   CHECK(bar_of(bars, "memory with 500").met());
   CHECK(bar_of(bars, "turns of the loop").met());
   points[1].procfs.lag_above_10_ms = 1;
+  points[1].ps.work_above_10_ms = 2;
   points[1].procfs.resident_mib = 64.1;
   bars = growth_bars(points);
   CHECK_FALSE(bar_of(bars, "memory with 500").met());
-  CHECK_FALSE(bar_of(bars, "turns of the loop").met());
+  CHECK_FALSE(bar_of(bars, "turns of the loop above").met());
+  CHECK(bar_of(bars, "turns of the loop with more than 10 ms of its own CPU").met());
+  CHECK(std::any_of(bars.begin(), bars.end(), [](const Bar& bar) { return bar.value == 2 && !bar.met(); }));
   CHECK_THAT(bars_text(bars), Catch::Contains("MISSED: memory with 500 agents: 64.1 MiB (at most 64)"));
 }
 

@@ -23,7 +23,7 @@ TEST_CASE("each part is told with the machine, time and load that it was measure
       {{"growth/machine.json",
         R"({"time":"2026-11-25T10:00:00Z","cpu":"x","cores":2,"kernel":"Linux","loadAverage":0.1})"},
        {"growth/growth.json",
-        R"({"points":[{"agents":10,"procfs":{"togetherMs":{"median":3.9,"least":3,"greatest":5},"lagHighestMs":null,"lagAbove10Ms":1,"turns":80}}]})"},
+        R"({"points":[{"agents":10,"procfs":{"togetherMs":{"median":3.9,"least":3,"greatest":5},"lagHighestMs":null,"lagAbove10Ms":1,"workHighestMs":5,"workAbove10Ms":0,"turns":80}}]})"},
        {"http/machine.json",
         R"({"time":"2026-11-26T10:00:00Z","cpu":"x","cores":2,"kernel":"Linux","loadAverage":1.5})"},
        {"http/http.json", R"({"requestsPerSecond":16115,"p99Ms":7.9,"failed":0})"}});
@@ -32,7 +32,7 @@ TEST_CASE("each part is told with the machine, time and load that it was measure
   CHECK_THAT(markdown, Catch::Contains("### Growth\n\n2026-11-25T10:00:00Z: x, 2 cores, Linux, load average 0.1"));
   CHECK_THAT(markdown, Catch::Contains("### HTTP\n\n2026-11-26T10:00:00Z: x, 2 cores, Linux, load average 1.5"));
   CHECK_THAT(markdown, Catch::Contains("| 10 | procfs | 3.9 (3.0 to 5.0) |"));
-  CHECK_THAT(markdown, Catch::Contains("| above all bounds | 1 of 80 |"));
+  CHECK_THAT(markdown, Catch::Contains("| above all bounds | 5 | 1 and 0 of 80 |"));
   CHECK_THAT(markdown, Catch::Contains("16,115 requests a second"));
 }
 

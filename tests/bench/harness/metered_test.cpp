@@ -8,7 +8,8 @@ using namespace fleetledger::bench;
 namespace {
 
 /// A collector that has ticked so often: 10 ms of its own CPU and 20 ms of its children's a tick, a scrape 5 ms, 8 KiB
-/// in the ledgers and three turns of the loop, of which `long_turns` in all took longer than 10 ms.
+/// in the ledgers and three turns of the loop, of which `long_turns` in all took longer than 10 ms, none
+/// of them with as much CPU time of its own.
 Reading after(int ticks, int long_turns = 0) {
   Reading reading;
   reading.own_before_scrape = 100 + 15 * ticks;
@@ -19,8 +20,12 @@ Reading after(int ticks, int long_turns = 0) {
       "fleetledger_collector_cpu_seconds_total{{part=\"children\"}} {}\n"
       "fleetledger_tick_duration_seconds_count {}\nfleetledger_tick_duration_seconds_sum {}\n"
       "fleetledger_loop_lag_seconds_bucket{{le=\"0.01\"}} {}\nfleetledger_loop_lag_seconds_bucket{{le=\"0.02\"}} {}\n"
-      "fleetledger_loop_lag_seconds_bucket{{le=\"+Inf\"}} {}\nfleetledger_loop_lag_seconds_count {}\n",
-      12 * ticks, 0.02 * ticks, ticks, 0.04 * ticks, 3 * ticks - long_turns, 3 * ticks, 3 * ticks, 3 * ticks));
+      "fleetledger_loop_lag_seconds_bucket{{le=\"+Inf\"}} {}\nfleetledger_loop_lag_seconds_count {}\n"
+      "fleetledger_loop_work_seconds_bucket{{le=\"0.005\"}} {}\nfleetledger_loop_work_seconds_bucket{{le=\"0.01\"}} "
+      "{}\n"
+      "fleetledger_loop_work_seconds_bucket{{le=\"+Inf\"}} {}\nfleetledger_loop_work_seconds_count {}\n",
+      12 * ticks, 0.02 * ticks, ticks, 0.04 * ticks, 3 * ticks - long_turns, 3 * ticks, 3 * ticks, 3 * ticks, 2 * ticks,
+      3 * ticks, 3 * ticks, 3 * ticks));
   return reading;
 }
 
@@ -55,6 +60,8 @@ TEST_CASE("turns of the loop are those from the first look on, also of ticks tha
   CHECK(found->turns == 30);
   CHECK(found->lag_above_10_ms == 1);
   CHECK(found->lag_highest_ms == Approx(20));
+  CHECK(found->work_highest_ms == Approx(10));
+  CHECK(found->work_above_10_ms == 0);
 }
 
 TEST_CASE("a tick that came with another one is in no spread") {

@@ -126,4 +126,5 @@ TEST_CASE("durations are counted in rising ranges, each with those below it") {
   CHECK(series.count("fleetledger_loop_lag_seconds_bucket{le=\"+Inf\"} 6") == 1);
   CHECK(series.count("fleetledger_loop_lag_seconds_count 6") == 1);
   CHECK(series.count("fleetledger_loop_lag_seconds_sum 5.023501") == 1);
+  CHECK(series.count("fleetledger_loop_work_seconds_count 0") == 1);  // they are counted apart
 }
