@@ -49,7 +49,8 @@ struct MetricsView {
   std::string version;
 };
 
-/// What the collector and its ledgers know; loop_lag, loop_work, started and version are left to the caller. Loop thread.
+/// What the collector and its ledgers know; loop_lag, loop_work, started and version are left to the caller. Loop
+/// thread.
 [[nodiscard]] MetricsView view_metrics(const Collector& collector, const StoreLane& ledgers, MonotonicTime now);
 
 }  // namespace fleetledger
