@@ -17,7 +17,7 @@ readonly PARTS=(
   "accuracy|4 min"
   "peers|2 min"
   "sight|40 s"
-  "growth|3 min"
+  "growth|5 min"
   "store|30 s"
   "context|10 s"
   "events|20 s"

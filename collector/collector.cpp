@@ -53,13 +53,15 @@ std::vector<ProcessKey> tmux_family(const ProcessTable& table) {
   return family;
 }
 
-/// The tmux sessions that live session files name, in the fleet's order.
+/// The tmux sessions that live session files name, in the fleet's order. One without a name has no panes.
 std::vector<std::string_view> wanted_sessions(const Fleet& fleet) {
   std::vector<std::string_view> names;
   for (const auto& agent : fleet.agents) {
     if (agent.metered()) {
       for (const auto& session : agent.live_sessions) {
-        names.emplace_back(session.tmux_session);
+        if (!session.tmux_session.empty()) {
+          names.emplace_back(session.tmux_session);
+        }
       }
     }
   }
@@ -67,7 +69,8 @@ std::vector<std::string_view> wanted_sessions(const Fleet& fleet) {
 }
 
 /// Whether a name is among these that is not among those.
-bool any_new(const std::vector<std::string_view>& these, const std::vector<std::string>& those) {
+template <typename These, typename Those>
+bool any_new(const These& these, const Those& those) {
   const std::unordered_set<std::string_view> known(those.begin(), those.end());
   return !std::all_of(these.begin(), these.end(), [&](std::string_view name) { return known.contains(name); });
 }
@@ -106,7 +109,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::vector<ProcessKey> panes_family;
   using SessionNames = std::shared_ptr<const std::vector<std::string>>;
   SessionNames wanted = std::make_shared<const std::vector<std::string>>();  ///< by the fleet: see wanted_sessions
-  SessionNames panes_wanted = wanted;                                        ///< when they were listed
+  SessionNames panes_wanted =
+      wanted;  ///< when the panes were listed; as long as the names are the same, `wanted` itself
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
   /// Of an agent's ticks that were handed to its ledger.
@@ -280,8 +284,14 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   // Usually only a heartbeat is another one: of thousands of sessions that costs a comparison and no copy.
   const auto names = wanted_sessions(*now);
   if (!std::equal(names.begin(), names.end(), wanted->begin(), wanted->end())) {
-    session_began = session_began || any_new(names, *wanted);
-    wanted = std::make_shared<const std::vector<std::string>>(names.begin(), names.end());
+    const bool began = any_new(names, *wanted);
+    const bool same_names = !began && !any_new(*wanted, names);
+    session_began = session_began || began;
+    const auto before =
+        std::exchange(wanted, std::make_shared<const std::vector<std::string>>(names.begin(), names.end()));
+    if (same_names && panes_wanted == before) {
+      panes_wanted = wanted;
+    }
   }
   log_changes(*now);
   const auto moment = parts.clock.monotonic();
@@ -447,7 +457,7 @@ void Collector::State::resolve(const std::shared_ptr<Tick>& tick) {
       charge_next);
 }
 
-/// Charge, append, publish: in as many turns of the loop as it takes.
+/// From claims to publishing: in as many turns of the loop as it takes.
 void Collector::State::measure(const std::shared_ptr<Tick>& tick) {
   const auto begun = parts.clock.monotonic();
   do {

@@ -275,9 +275,13 @@ void Daemon::read_fleet(Depth depth, std::function<void(std::shared_ptr<const Fl
         if (alive.expired()) {
           return;
         }
-        const bool same_folders = reading->fleet == collector_.fleet();
-        if (watcher_ && !(same_folders && watcher_->settled())) {
-          watcher_->watch(reading->fleet->folders, reading->fleet->silent, reading->plan.asks_unwatched);
+        if (watcher_) {
+          // As it was last handed them: each fleet is adopted before the next one is read.
+          const auto& before = *collector_.fleet();
+          const bool same = before.folders == reading->fleet->folders && before.silent == reading->fleet->silent;
+          if (!same || !watcher_->settled()) {
+            watcher_->watch(reading->fleet->folders, reading->fleet->silent, reading->plan.asks_unwatched);
+          }
           log::warning_once("watch_failed", "folders", watcher_->remark().value_or(""));
         }
         *tmux_hints_ = tmux_hints(*reading->fleet);

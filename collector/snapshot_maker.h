@@ -13,8 +13,8 @@ namespace fleetledger {
 /// Makes snapshots out of looks; remembers of the last one what the host's counters were. One thread; reads no clock.
 class SnapshotMaker {
  public:
-  /// After each look of `meter`. `host` was read at the same time. Leaves status, ledger and newest row of the agents,
-  /// and the snapshot's ts, to the caller.
+  /// After each look of `meter`, which was charged by `resolved`. `host` was read at the same time. Leaves status,
+  /// ledger and newest row of the agents, and the snapshot's ts, to the caller.
   [[nodiscard]] Snapshot make(const Fleet& fleet, const ResolvedRoots& resolved, const Meter& meter,
                               const HostReading& host);
 

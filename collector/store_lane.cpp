@@ -89,7 +89,8 @@ void StoreLane::State::make_ready(Agent& agent) {
 }
 
 void StoreLane::State::pump() {
-  while (jobs[Agent::Slot::quick] < kSlots && !quick_ready.empty()) {
+  const auto slots = draining ? kSlotsAtEnd : kSlots;
+  while (jobs[Agent::Slot::quick] < slots && !quick_ready.empty()) {
     start(quick_ready);
   }
   while (jobs[Agent::Slot::slow] == 0 && late() < kLate && !slow_ready.empty()) {

@@ -24,8 +24,9 @@ class StoreLane {
   static constexpr std::size_t kQueueLength = 10;
   /// Quick jobs at a time. Few: no tick waits for them, and each takes a core from the loop and from the agents.
   static constexpr std::size_t kSlots = 2;
+  static constexpr std::size_t kSlotsAtEnd = 4;  ///< likewise while it drains: then there is no time to lose
   static constexpr std::size_t kLate = 6;  ///< slow and hanging jobs at a time that take no slot of the quick ones
-  static constexpr std::size_t kMostJobs = kSlots + kLate;
+  static constexpr std::size_t kMostJobs = kSlotsAtEnd + kLate;
   static constexpr Micros kSlow = std::chrono::seconds{1};
   static constexpr Micros kHanging = std::chrono::seconds{3};  ///< then it is said; the job is left to its disk
   static constexpr Micros kFirstRetry = std::chrono::milliseconds{250};

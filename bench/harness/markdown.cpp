@@ -117,14 +117,18 @@ std::string measured_of_true(const Json& accuracy, const std::string& load) {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
-/// ms; one that is above all bounds is infinite, which JSON does not know.
+/// ms; one that is above all bounds is infinite, which JSON does not know. Nothing of an older run that did not ask.
 std::string longest_text(const Json& run, const char* name) {
   const Json* longest = find_in(run, name);
-  return longest != nullptr && longest->IsNumber() ? fmt::format("{:.3g}", longest->GetDouble()) : "above all bounds";
+  if (longest == nullptr) return {};
+  return longest->IsNumber() ? fmt::format("{:.3g}", longest->GetDouble()) : "above all bounds";
 }
 
 /// How many took over 10 ms, how many that much of the loop's own CPU time, of all.
 std::string turns_text(const Json& run) {
+  if (find_in(run, "workAbove10Ms") == nullptr) {
+    return fmt::format("{:.0f} of {:.0f}", number_in(run, "lagAbove10Ms"), number_in(run, "turns"));
+  }
   return fmt::format("{:.0f} and {:.0f} of {:.0f}", number_in(run, "lagAbove10Ms"), number_in(run, "workAbove10Ms"),
                      number_in(run, "turns"));
 }

@@ -354,7 +354,8 @@ std::vector<Metric> make_table() {
       {"fleetledger_loop_work_seconds",
        Type::Histogram,
        {},
-       "CPU time of the event loop in each of these; where it was busy for longer, it waited for a core.",
+       "CPU time of the event loop in each stretch of fleetledger_loop_lag_seconds; what that is longer, it waited: "
+       "for a core, a lock or the disk.",
        [](View view, Out out) { out.add(view.loop_work); }},
       {"fleetledger_collector_cpu_seconds_total",
        Type::Counter,

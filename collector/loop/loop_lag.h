@@ -20,8 +20,8 @@ class LoopLag {
   LoopLag& operator=(const LoopLag&) = delete;
 
   [[nodiscard]] const DurationHistogram& turns() const;
-  /// Of the same turns the CPU time of the thread, which does not grow while it waits for a core or a lock: where a
-  /// turn took much longer than this, the host is short of CPU.
+  /// Of the same turns the CPU time of the thread, which does not grow while it waits: where a turn took
+  /// much longer than this it waited, for a core, a lock or the disk.
   [[nodiscard]] const DurationHistogram& work() const;
 
  private:

@@ -20,7 +20,7 @@ namespace {
 /// What a loop opens and what a child and its pipes take; with less nothing can be measured.
 constexpr std::size_t kDescriptors = 16;
 /// For so many there is room from the start.
-constexpr rlim_t kRoomForDescriptors = 8192;
+constexpr rlim_t kRoomForDescriptors = 16384;
 
 tl::unexpected<Error> cannot(const std::string& why) { return fail("start: " + why, Error::Kind::unavailable); }
 

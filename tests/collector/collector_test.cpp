@@ -285,6 +285,45 @@ TEST_CASE("panes are asked for only when they can have changed") {
   CHECK(host.panes.calls == 6);  // the one that failed again, and one after ten minutes
 }
 
+TEST_CASE("panes are not asked for again when the fleet changes and names the same tmux sessions") {
+  Host host;
+  host.add_agent("echo", kServer);
+  host.add_agent("other", 300);
+  auto& agent = host.fleet.agents[0];
+  host.add_session(agent, "s1", 200);
+  host.add_session(agent, "s2", 201);
+  const auto show = [&] {
+    host.show({{.pid = kServer, .parent = 1},
+               {.pid = kTmux, .parent = 1, .name = "tmux: server"},
+               {.pid = 200, .parent = kTmux},
+               {.pid = 201, .parent = kTmux}});
+    host.loop.advance(10s);
+    host.tick();
+  };
+  show();
+  REQUIRE(host.panes.calls == 1);
+  agent.last_heartbeat = host.clock.wall_now;
+  ++host.fleet.version;
+  show();
+  CHECK(host.panes.calls == 1);
+  std::swap(agent.live_sessions[0].tmux_session, agent.live_sessions[1].tmux_session);
+  ++host.fleet.version;
+  show();
+  CHECK(host.panes.calls == 1);
+  host.fleet.agents[1].live_sessions.push_back(agent.live_sessions[0]);  // of both
+  ++host.fleet.version;
+  show();
+  CHECK(host.panes.calls == 1);
+  agent.live_sessions.push_back({.id = "nameless", .name = "", .tmux_session = ""});
+  ++host.fleet.version;
+  show();
+  CHECK(host.panes.calls == 1);
+  agent.live_sessions.push_back({.id = "s3", .name = "s3", .tmux_session = "s3"});
+  ++host.fleet.version;
+  show();
+  CHECK(host.panes.calls == 2);
+}
+
 TEST_CASE("when panes cannot be listed the last good roots stand") {
   Host host;
   host.add_session(host.add_agent("echo", kServer), "s1", 200);

@@ -50,7 +50,6 @@ TEST_CASE("a callback that blocks the loop shows, and waiting for the next one d
 TEST_CASE("the loop's work is the CPU time of its turns: neither what they wait nor what other threads use") {
   TestLoop loop;
   LoopRuntime runtime(loop.get());
-  const LoopLag lag(loop.get());
   const auto cpu_now = [](clockid_t clock) {
     timespec now{};
     clock_gettime(clock, &now);
@@ -61,6 +60,7 @@ TEST_CASE("the loop's work is the CPU time of its turns: neither what they wait 
     }
   };
   const auto begun = cpu_now(CLOCK_THREAD_CPUTIME_ID);
+  const LoopLag lag(loop.get());
   bool over = false;
   runtime.runtime().after(1ms, [&] {
     use(60ms);

@@ -152,8 +152,10 @@ TEST_CASE("however many disks hang, no more jobs are under way than the pool has
   }
   for (int second = 0; second < 60; ++second) {
     bench.loop.advance(1s);
-    CHECK(bench.loop.jobs.size() <= StoreLane::kMostJobs);
+    CHECK(bench.loop.jobs.size() <= StoreLane::kSlots + StoreLane::kLate);
   }
+  CHECK(bench.loop.jobs.size() == StoreLane::kSlots + StoreLane::kLate);
+  bench.lane.drain([] {});
   CHECK(bench.loop.jobs.size() == StoreLane::kMostJobs);
   bench.loop.run_jobs();  // they answer, and the others' turn comes
   CHECK(bench.store.written.size() == 50);
@@ -269,6 +271,21 @@ TEST_CASE("draining tries everything once more and then ends") {
   CHECK(drained);
   CHECK(bench.store.written["good"].size() == 1);
   CHECK(bench.lane.dropped() == 1);
+}
+
+TEST_CASE("two disks that began to hang just before the end took the last ticks of all other agents with them") {
+  Bench bench;
+  for (const auto* id : {"hung a", "hung b", "c", "d", "e"}) {
+    bench.lane.append(ledger(id), tick(1));
+  }
+  REQUIRE(bench.loop.jobs.size() == StoreLane::kSlots);  // those of both that hang
+  bench.lane.drain([] {});
+  while (bench.loop.jobs.size() > StoreLane::kSlots) {
+    bench.loop.run_job(StoreLane::kSlots);
+  }
+  for (const auto* id : {"c", "d", "e"}) {
+    CHECK(bench.store.written[id].size() == 1);
+  }
 }
 
 TEST_CASE("who appends is told once what became of it: how the ledger stands, or that it was dropped") {

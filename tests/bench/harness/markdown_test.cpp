@@ -36,6 +36,14 @@ TEST_CASE("each part is told with the machine, time and load that it was measure
   CHECK_THAT(markdown, Catch::Contains("16,115 requests a second"));
 }
 
+TEST_CASE("what an older run did not measure is not told as none") {
+  const auto markdown =
+      performance_markdown({{"growth/growth.json", R"({"points":[{"agents":10,"procfs":)"
+                                                   R"({"lagHighestMs":50,"lagAbove10Ms":6,"turns":80}}]})"}});
+  CHECK_THAT(markdown, Catch::Contains("| 50 |  | 6 of 80 |"));
+  CHECK_THAT(markdown, !Catch::Contains("above all bounds | 6"));
+}
+
 TEST_CASE("all bars are told, and the missed ones stand out") {
   const auto markdown = performance_markdown(
       {{"store/store.json", R"({"bars":[{"what":"a","value":2,"bar":1.5,"unit":"x","kind":"at most","met":false},)"

@@ -181,8 +181,10 @@ TEST_CASE("a folder that was removed and made again is told and watched again") 
   test.wait_for(path);
   test.drain();
   CHECK(test.watcher().watching() == 0);
+  CHECK_FALSE(test.watcher().settled());
   test.make_folder("sessions");
   test.watch(folders);
+  CHECK(test.watcher().settled());
   CHECK(test.watcher().watching() == 1);
   test.changed.clear();
   write_file(path + "/a.json", "{}");
@@ -254,7 +256,9 @@ TEST_CASE("hundreds of new folders are begun over several turns of the loop, and
   const auto at_once = test.watcher().watching();
   CHECK(at_once > 0);
   CHECK(at_once < 100);
+  CHECK_FALSE(test.watcher().settled());
   while (test.watcher().watching() < folders.size()) test.drain();
+  CHECK(test.watcher().settled());
   CHECK(test.changed.size() == folders.size());
   CHECK(std::set<std::string>(test.changed.begin(), test.changed.end()).size() == folders.size());
   test.changed.clear();
@@ -278,6 +282,7 @@ TEST_CASE("more folders than allowed are left to the looks, and a remark says so
   CHECK(test.watcher().watching() == 2);
   REQUIRE(test.watcher().remark());
   CHECK_THAT(*test.watcher().remark(), Catch::Contains("more than 2 folders"));
+  CHECK_FALSE(test.watcher().settled());
   folders.pop_back();
   test.watch(folders);
   CHECK_FALSE(test.watcher().remark());
@@ -316,6 +321,7 @@ TEST_CASE("a watch that was lost or could not be had was begun anew on the loop 
   test.make_folder("none");
   test.watcher().watch(with_closed, {}, /*retry=*/false);
   CHECK_FALSE(test.watcher().is_watching(closed));
+  CHECK_FALSE(test.watcher().settled());
   test.watcher().watch(with_closed, {}, /*retry=*/true);
   CHECK(test.watcher().is_watching(closed));
 }
