@@ -140,7 +140,7 @@ void StoreLane::State::watch_for_overdue() {
     return;
   }
   watching = true;
-  runtime.after(kSlow, [self = shared_from_this()] {
+  runtime.after(kPassOn, [self = shared_from_this()] {
     self->watching = false;
     if (self->closed) {
       return;
@@ -166,7 +166,7 @@ void StoreLane::State::watch_for_overdue() {
 /// Whether the job is found to hang, now.
 bool StoreLane::State::notice_overdue(Agent& agent) {
   const auto took = clock.monotonic() - agent.started;
-  if (agent.slot == Agent::Slot::quick && took >= kSlow && late() < kLate) {
+  if (agent.slot == Agent::Slot::quick && took >= kPassOn && late() < kLate) {
     move(agent, Agent::Slot::slow);
   }
   const bool is_news = took >= kHanging && !agent.hangs;

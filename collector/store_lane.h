@@ -16,9 +16,9 @@ namespace fleetledger {
 
 /// Takes ticks to their ledgers, off the loop. Each agent has its own queue, so that one bad disk or lock delays nobody
 /// else: at most one job of an agent is under way; a tick that could not be written stays first in its queue and is
-/// tried again; of a full queue the oldest tick is dropped and counted. An agent whose job took over a second shares
-/// one slot with the others of that kind until a job of its is quick again; one whose job hangs takes no slot from
-/// anybody, as long as not too many do. Loop thread only.
+/// tried again; of a full queue the oldest tick is dropped and counted. A job that takes long leaves its slot to
+/// others, as long as not too many do; an agent whose job took over a second shares one slot with the others of that
+/// kind until a job of its is quick again. Loop thread only.
 class StoreLane {
  public:
   static constexpr std::size_t kQueueLength = 10;
@@ -27,6 +27,7 @@ class StoreLane {
   static constexpr std::size_t kSlotsAtEnd = 4;  ///< likewise while it drains: then there is no time to lose
   static constexpr std::size_t kLate = 6;  ///< slow and hanging jobs at a time that take no slot of the quick ones
   static constexpr std::size_t kMostJobs = kSlotsAtEnd + kLate;
+  static constexpr Micros kPassOn = std::chrono::milliseconds{100};  ///< so long a job keeps a slot of the quick ones
   static constexpr Micros kSlow = std::chrono::seconds{1};
   static constexpr Micros kHanging = std::chrono::seconds{3};  ///< then it is said; the job is left to its disk
   static constexpr Micros kFirstRetry = std::chrono::milliseconds{250};
