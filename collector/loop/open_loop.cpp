@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <latch>
+#include <sched.h>
 #include <sys/resource.h>
 #include <system_error>
 #include <thread>
@@ -77,6 +78,21 @@ void make_room_for_descriptors() {
   if (any >= 0) ::close(any);
 }
 
+/// The pool's threads, which take over what the thread has by which they are made, and the programs that they start
+/// later have their share of the CPU, but when they wake they do not push aside what runs: neither the loop nor an
+/// agent.
+void make_pool(uv_loop_t* loop) {
+#ifdef SCHED_BATCH
+  const sched_param none{};
+  const bool batch = ::sched_getscheduler(0) == SCHED_OTHER && ::sched_setscheduler(0, SCHED_BATCH, &none) == 0;
+#endif
+  run_in_pool(
+      loop, [] {}, [] {});
+#ifdef SCHED_BATCH
+  if (batch) ::sched_setscheduler(0, SCHED_OTHER, &none);
+#endif
+}
+
 }  // namespace
 
 Result<void> open_loop(uv_loop_s* loop) {
@@ -84,8 +100,7 @@ Result<void> open_loop(uv_loop_s* loop) {
   make_room_for_descriptors();
   if (auto tried = try_threads(pool_size()); !tried) return tried;
   if (const int status = uv_loop_init(loop); status != 0) return cannot(uv_strerror(status));
-  run_in_pool(
-      loop, [] {}, [] {});  // the pool's threads are made now, while there is room for them
+  make_pool(loop);  // now, while there is room for its threads
   return {};
 }
 

@@ -2,6 +2,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <sys/stat.h>
 
 #include "tests/backends/sqlite/plain_sqlite.h"
@@ -62,6 +64,33 @@ void await_ticks(const std::string& path, std::size_t more) {
 }
 
 }  // namespace
+
+TEST_CASE("ps and the threads of the pool push aside nobody who runs, and the loop is like any other program") {
+  // Field 41 of a stat file: 0 is SCHED_OTHER, 3 SCHED_BATCH; in that of cut no field has a space.
+  Host host;
+  const auto ps = host.folder().script("batch-ps", "cut -d' ' -f41 /proc/self/stat >'" + host / "policy.new" +
+                                                       "'\nmv '" + host / "policy.new" + "' '" + host / "policy" +
+                                                       "'\nexec /usr/bin/ps \"$@\"");
+  host.configure("sampling: {sample_interval: 1s, idle_sample_interval: 1s, ps: " + ps + "}\n");
+  const ServedAgent agent(host, "echo");
+  host.register_agents({agent.entry()});
+  auto daemon = host.start({"run"});
+  REQUIRE(test::await([&] { return !e2e::read_ticks(agent.path).empty(); }));
+  CHECK(test::text_of_file(host / "policy") == "3\n");
+  const auto policy_of = [](const std::string& stat) {
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+    std::string field;
+    for (int number = 3; number <= 41; ++number) fields >> field;
+    return field;
+  };
+  const auto folder = "/proc/" + std::to_string(daemon.pid());
+  CHECK(policy_of(test::text_of_file(folder + "/stat")) == "0");
+  std::map<std::string, int> threads;
+  for (const auto& task : std::filesystem::directory_iterator(folder + "/task")) {
+    ++threads[policy_of(test::text_of_file(task.path() / "stat"))];
+  }
+  CHECK(threads["3"] >= 40);
+}
 
 TEST_CASE("the daemon writes a row a second for each source, and SIGTERM ends it with all of them on disk") {
   Host host;
