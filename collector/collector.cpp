@@ -109,8 +109,8 @@ struct Collector::State : std::enable_shared_from_this<State> {
   std::vector<ProcessKey> panes_family;
   using SessionNames = std::shared_ptr<const std::vector<std::string>>;
   SessionNames wanted = std::make_shared<const std::vector<std::string>>();  ///< by the fleet: see wanted_sessions
-  SessionNames panes_wanted =
-      wanted;  ///< when the panes were listed; as long as the names are the same, `wanted` itself
+  /// When the panes were listed; as long as the names are the same, `wanted` itself.
+  SessionNames panes_wanted = wanted;
   CollectorCounters counters;
   std::uint64_t deadlines_answered = 0;
   /// Of an agent's ticks that were handed to its ledger.
@@ -490,6 +490,7 @@ void Collector::State::do_step(Tick& tick) {
     case Step::find_servers:
       tick.resolved.reset();
       tick.fleet_before.reset();
+      read_environments();
       find_servers();
       tick.due = take_due();
       report.agents.reserve(charged.resolved.metered.size());
@@ -534,7 +535,6 @@ void Collector::State::charge_everybody(Tick& tick) {
 }
 
 void Collector::State::find_servers() {
-  read_environments();
   servers.clear();
   for (const auto& root : charged.resolved.named) {
     if (const auto* reading = meter.last_look().find(root.pid); reading != nullptr && root.source == kServerSource) {

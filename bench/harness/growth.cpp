@@ -188,15 +188,13 @@ std::string growth_table(const std::vector<GrowthPoint>& points) {
   std::string text = "Growth: a tick of agents with ten idle sessions each and all its rows; medians, CPU in ms\n\n";
   text +=
       "AGENTS SOURCE  PROCESSES  ROWS      OWN (LEAST-MOST)  CHILDREN  WALL  LOOP MAX  >10MS  WORK MAX  >10MS  MIB  "
-      "START  "
-      "KIB/TICK  BARE SQLITE  BARE PS\n";
+      "START  KIB/TICK  BARE SQLITE  BARE PS\n";
   for (const auto& point : points) {
     for (const auto* metered : {&point.procfs, &point.ps}) {
       const auto range = fmt::format("({:.1f}-{:.1f})", metered->own.least, metered->own.greatest);
       text += fmt::format(
           "{:>6} {:<6} {:>10} {:>5.0f} {:>8.2f} {:>15} {:>9.1f} {:>5.0f} {:>9.3g} {:>6.0f} {:>9.3g} {:>6.0f} {:>4.0f} "
-          "{:>6.0f} {:>9.0f} "
-          "{:>12.2f} {:>8.1f}\n",
+          "{:>6.0f} {:>9.0f} {:>12.2f} {:>8.1f}\n",
           point.agents, metered->source, metered->processes, metered->rows, metered->own.median, range,
           metered->children.median, metered->wall_ms, metered->lag_highest_ms, metered->lag_above_10_ms,
           metered->work_highest_ms, metered->work_above_10_ms, metered->resident_mib, metered->start_up_ms,

@@ -10,7 +10,8 @@ namespace fleetledger {
 /// no further thread or descriptor, libuv would end the program without a word: so that is tried first, and is an Error
 /// (Kind::unavailable) that says what there is not enough of. The loop has to run before it is closed, after success.
 /// On Linux the pool's threads, and what they start, are SCHED_BATCH where the calling thread is SCHED_OTHER.
-/// Makes room for descriptors, too, so that no thread has to wait for that later: for as many as the process may open.
+/// Makes room for descriptors, too, so that no thread has to wait for that later: for as many as the process may open,
+/// 16,384 at most.
 [[nodiscard]] Result<void> open_loop(uv_loop_s* loop);
 
 }  // namespace fleetledger
