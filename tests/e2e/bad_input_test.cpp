@@ -64,17 +64,20 @@ struct BadProgram {
   std::string what;
   std::string body;    ///< of a shell script
   std::string reason;  ///< part of what is said of it
+  /// Of `sampling.timeout`: short only where it must be waited for, so that a busy host does not answer for the
+  /// program.
+  std::string timeout = "30s";
 };
 
 const std::vector<BadProgram> kBadPrograms{
     {"fails", "echo 'it is broken' >&2\nexit 3", "it is broken"},
     {"prints rubbish", "echo 'this is no table'", "not what was asked for"},
     {"prints without end", "exec /usr/bin/yes", "bytes and was killed"},
-    {"hangs", "exec /bin/sleep 10000", "did not end within 300 ms"},
-    {"hangs in a child", "/bin/sleep 10000", "did not end within 300 ms"},
+    {"hangs", "exec /bin/sleep 10000", "did not end within 300 ms", "300ms"},
+    {"hangs in a child", "/bin/sleep 10000", "did not end within 300 ms", "300ms"},
     {"is killed", "kill -9 $$", "signal 9"},
     {"prints 100 MB and ends well", "/usr/bin/head -c 100000000 /dev/zero", "bytes and was killed"},
-    {"prints and hangs", "echo '1 1 0 x'\nexec /bin/sleep 10000", "did not end within 300 ms"},
+    {"prints and hangs", "echo '1 1 0 x'\nexec /bin/sleep 10000", "did not end within 300 ms", "300ms"},
 };
 
 }  // namespace
@@ -131,10 +134,10 @@ TEST_CASE("a ps that is missing or misbehaves brings no rows, and the reason is 
   programs.push_back({"is killed after good output", "/usr/bin/ps \"$@\"\nkill -9 $$", "signal 9"});
   programs.push_back({"prints nothing", ":", "empty"});
   programs.push_back({"is missing", "", "No such file"});
-  for (const auto& [what, body, reason] : programs) {
+  for (const auto& [what, body, reason, timeout] : programs) {
     INFO("a ps that " << what);
     const auto ps = body.empty() ? host / "no-such-ps" : host.folder().script("bad-ps", body);
-    host.configure("sampling: {timeout: 300ms, ps: " + ps + "}\n");
+    host.configure("sampling: {timeout: " + timeout + ", ps: " + ps + "}\n");
     const auto sampled = host.run({"sample", "--json", "--record", "--ticks", "2", "--interval", "100ms"});
     CHECK(sampled.code == 1);
     CHECK(has(sampled.output + sampled.errors, reason));
@@ -200,10 +203,11 @@ TEST_CASE("a tmux that is missing or misbehaves takes no rows from servers, and 
   programs.push_back({"is missing", "", "No such file"});
   programs.push_back({"breaks off", "/usr/bin/tmux \"$@\" | /usr/bin/head -c 8", "line 1 is not what was asked for"});
   programs.push_back({"ends badly after good output", "/usr/bin/tmux \"$@\"\nexit 1", "status 1"});
-  for (const auto& [what, body, reason] : programs) {
+  for (const auto& [what, body, reason, timeout] : programs) {
     INFO("a tmux that " << what);
     const auto tmux = body.empty() ? host / "no-such-tmux" : host.folder().script("bad-tmux", body);
-    host.configure("sampling: {timeout: 300ms, tmux: " + tmux + "}\n");
+    // The limit would hold for ps, too.
+    host.configure("sampling: {source: procfs, timeout: " + timeout + ", tmux: " + tmux + "}\n");
     const auto sampled = host.run({"sample", "--json", "--ticks", "1", "--interval", "100ms"});
     CHECK(sampled.code == 0);
     REQUIRE(test::lines_of(sampled.output).size() == 1);

@@ -138,7 +138,7 @@ TEST_CASE("looks ended for good, and so did the end, where the disk that ps is s
   const test::FaultyDisk disk(host / "faults");
   host.set_variables(disk.environment());
   host.configure(
-      "sampling: {sample_interval: 1s, idle_sample_interval: 1s, timeout: 300ms}\n"
+      "sampling: {sample_interval: 1s, idle_sample_interval: 1s, timeout: 2s}\n"
       "http: {listen: [\"127.0.0.1:0\"]}\n");
   const ServedAgent agent(host, "echo");
   host.register_agents({agent.entry()});
@@ -154,7 +154,7 @@ TEST_CASE("looks ended for good, and so did the end, where the disk that ps is s
   const auto before = failed();
   disk.begin("exec", "hang");
   CHECK(test::await([&] { return failed() >= before + 2; }));
-  CHECK(served.daemon.errors().find("it could not be started within 300 ms") != std::string::npos);
+  CHECK(served.daemon.errors().find("it could not be started within 2000 ms") != std::string::npos);
   disk.end("exec", "hang");
   const auto ticks = read_ticks(agent.path).size();
   CHECK(test::await([&] { return read_ticks(agent.path).size() > ticks; }));
