@@ -3,15 +3,22 @@
 #include <SQLiteCpp/Column.h>
 #include <SQLiteCpp/Statement.h>
 #include <limits>
+#include <sqlite3.h>
 
 namespace fleetledger {
 
 std::optional<std::int64_t> amount(const SQLite::Column& column, std::int64_t most) {
-  if (column.isInteger() && column.getInt64() >= 0 && column.getInt64() <= most) {
-    return column.getInt64();
+  const int type = column.getType();
+  if (type == SQLITE_INTEGER) {
+    const std::int64_t value = column.getInt64();
+    return value >= 0 && value <= most ? std::optional(value) : std::nullopt;
   }
-  if (column.isFloat() && column.getDouble() >= 0 && column.getDouble() <= static_cast<double>(most)) {
-    return static_cast<std::int64_t>(column.getDouble());
+  if (type == SQLITE_FLOAT) {
+    const double value = column.getDouble();
+    // The greatest `most` is no double: what is next above it, and no whole number of 64 bits, would be let in.
+    if (value >= 0 && value <= static_cast<double>(most) && value < 0x1p63) {
+      return static_cast<std::int64_t>(value);
+    }
   }
   return std::nullopt;
 }
@@ -26,7 +33,8 @@ std::optional<std::string> optional_text(const SQLite::Column& column) {
 }
 
 double percent(const SQLite::Column& column) {
-  return column.isInteger() || column.isFloat() ? clean_percent(column.getDouble()) : 0;
+  const int type = column.getType();
+  return type == SQLITE_INTEGER || type == SQLITE_FLOAT ? clean_percent(column.getDouble()) : 0;
 }
 
 std::optional<Usage> usage(const SQLite::Column& column) {

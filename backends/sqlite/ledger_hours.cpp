@@ -14,6 +14,7 @@ namespace fleetledger {
 namespace {
 
 constexpr std::int64_t kMostSum = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMostRows = std::numeric_limits<std::uint32_t>::max();  ///< of one source, in a day
 
 double sum(const SQLite::Column& column) {
   const double value = column.isFloat() || column.isInteger() ? column.getDouble() : 0;
@@ -29,7 +30,7 @@ Rollup read_rollup(SQLite::Statement& row) {
   rollup.source = text(row.getColumn(1));
   rollup.complete = amount(row.getColumn(2)).value_or(0) != 0;
   Tally& tally = rollup.tally;
-  tally.rows = amount(row.getColumn(3)).value_or(0);
+  tally.rows = amount(row.getColumn(3), kMostRows).value_or(0);
   tally.first = moment(row.getColumn(4));
   tally.cpu_sum = sum(row.getColumn(5));
   tally.cpu_min = percent(row.getColumn(6));

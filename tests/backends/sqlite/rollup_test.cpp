@@ -271,6 +271,25 @@ TEST_CASE("rollups that cannot be meant are read as nothing, whoever wrote them"
   must(store->trend(ledger, {.since = at(0), .until = at(kMidnight + kDay)}));
 }
 
+TEST_CASE("sums in rollups that are 2 to the power of 63 were taken for a number of 64 bits") {
+  const Host host;
+  const LedgerKey ledger = host.agent("echo");
+  const auto store = host.store();
+  fill(*store, ledger, 130, {"a"});
+  must(store->prune_older_than(ledger, at(kMidnight + 2 * kHour)));
+  PlainDatabase(file_of(ledger))
+      .run(
+          "UPDATE fleetledger_rollups SET cpu_us = 9223372036854775808.0, estimated_cpu_us = 9223372036854775808.0,"
+          " interval_us = 9223372036854775807, row_count = 60");
+  const auto summary = must(store->summary(ledger, at(0)));
+  REQUIRE(summary.sources.size() == 1);
+  CHECK(summary.sources[0].usage == Usage{std::chrono::seconds{10 * 6}});
+  CHECK(summary.sources[0].estimated.usage == Usage{});
+  CHECK(summary.sources[0].sample_count == 130);
+  PlainDatabase(file_of(ledger)).run("UPDATE fleetledger_rollups SET row_count = 9007199254740992");
+  CHECK(must(store->summary(ledger, at(0))).sources[0].sample_count == 10);
+}
+
 TEST_CASE("a ledger that holds more than it may loses its oldest hours, which are rolled before, and says so") {
   const Host host;
   const LedgerKey ledger = host.agent("echo", LedgerLocation::central);
