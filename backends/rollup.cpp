@@ -96,7 +96,11 @@ std::optional<double> Tally::time_weighted() const {
 }
 
 Micros guess_interval(const std::optional<WallTime>& before, WallTime ts, Micros most) {
-  return before ? std::clamp(Micros{ts - *before}, Micros{0}, std::max(most, Micros{0})) : Micros{0};
+  if (!before || most <= Micros{0}) {
+    return Micros{0};
+  }
+  const auto since = std::max(sane(ts) - sane(*before), std::chrono::milliseconds{0});
+  return since >= std::chrono::ceil<std::chrono::milliseconds>(most) ? most : Micros{since};
 }
 
 }  // namespace fleetledger

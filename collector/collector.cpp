@@ -295,24 +295,22 @@ void Collector::State::adopt(std::shared_ptr<const Fleet> now) {
   }
   log_changes(*now);
   const auto moment = parts.clock.monotonic();
-  std::unordered_set<std::string_view> metered;
-  std::unordered_set<std::string_view> known;
+  std::unordered_map<std::string_view, const Agent*> known;
   for (const auto& agent : now->agents) {
-    known.insert(agent.identity.id);
-    if (!agent.metered()) {
-      continue;
-    }
-    metered.insert(agent.identity.id);
-    if (!options.interval) {
+    known.emplace(agent.identity.id, &agent);
+    if (agent.metered() && !options.interval) {
       schedule.set(agent.identity.id, period_of(agent), moment);
     }
   }
-  for (const auto& agent : fleet->agents) {
-    if (!metered.contains(agent.identity.id)) {
-      schedule.remove(agent.identity.id);
+  for (const auto& before : fleet->agents) {
+    const auto found = known.find(before.identity.id);
+    const Agent* stays = found == known.end() ? nullptr : found->second;
+    if (stays == nullptr || !stays->metered()) {
+      schedule.remove(before.identity.id);
     }
-    if (!known.contains(agent.identity.id) && parts.ledgers != nullptr) {
-      parts.ledgers->release(ledger_of(agent));
+    const bool written = stays != nullptr && stays->gate.ledger && stays->settings.location == before.settings.location;
+    if (!written && parts.ledgers != nullptr) {
+      parts.ledgers->release(ledger_of(before));  // it is opened again where it is written again
     }
   }
   fleet = std::move(now);

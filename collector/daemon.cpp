@@ -538,33 +538,35 @@ DiscoveryOptions discovery_options(const Config& config, const Places& places) {
 }
 
 Result<Ended> run_daemon(DaemonOptions options, LedgerStore& store) {
-  uv_loop_t loop;
-  if (auto opened = open_loop(&loop); !opened) {
+  auto loop = std::make_unique<uv_loop_t>();
+  if (auto opened = open_loop(loop.get()); !opened) {
     return fail(std::move(opened.error()));
   }
   std::signal(SIGPIPE, SIG_IGN);
   Result<Ended> ended = Ended::stopped;
   const auto hints = std::make_shared<std::vector<std::string>>();
-  auto sources =
-      open_host_sources(&loop, options.config.sampling, options.places.tmux_socket_dir, [hints] { return *hints; });
+  auto sources = open_host_sources(loop.get(), options.config.sampling, options.places.tmux_socket_dir,
+                                   [hints] { return *hints; });
   if (!sources) {
     ended = fail(sources.error());
   } else {
     log::warning_once("processes_hidden", "processes", procfs_restriction());
-    Daemon daemon(&loop, std::move(options), store, std::move(*sources), hints);
+    Daemon daemon(loop.get(), std::move(options), store, std::move(*sources), hints);
     if (const auto started = daemon.start(); !started) {
       ended = fail(started.error());
     } else {
-      uv_run(&loop, UV_RUN_DEFAULT);
+      uv_run(loop.get(), UV_RUN_DEFAULT);
     }
     if (daemon.stuck()) {
+      static_cast<void>(loop.release());  // threads of the pool that wake up yet tell it so
       return Ended::stuck;
     }
   }
-  if (!close_all(loop)) {
+  if (!close_all(*loop)) {
+    static_cast<void>(loop.release());
     return ended ? Ended::stuck : ended;
   }
-  uv_loop_close(&loop);
+  uv_loop_close(loop.get());
   return ended;
 }
 

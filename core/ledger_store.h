@@ -70,10 +70,10 @@ class LedgerStore {
   /// with all that we had written; or nowhere (agent), until it is off: yielding. A sample whose (source, ts) is taken
   /// gets the next free millisecond; a wall clock that was set back moves nothing else. An event or a
   /// recovery whose id is known is left as it is. Of a long arrear of old rows a part may be left to the next appends.
-  /// The time is that of the newest sample; with it each hour is rolled up five minutes after it is over, a few at a
-  /// time. A sample of an hour that is rolled already is counted in its rollup at once. What is over `most_bytes` goes
-  /// by whole hours, the oldest first, a part with each append; beside an agent's own samples only what we wrote counts
-  /// and goes.
+  /// The time is that of the newest sample, without samples the tick's; with it each hour is rolled up five minutes
+  /// after it is over, a few at a time. A sample of an hour that is rolled already is counted in its rollup at once.
+  /// What is over `most_bytes` goes by whole hours, the oldest first, a part with each append; beside an agent's own
+  /// samples only what we wrote counts and goes.
   virtual Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) = 0;
 
   /// Rows with ts >= since, by source; the hours between from their rollups, which come to the same.

@@ -65,7 +65,7 @@ struct AgentTick {
   std::optional<WallTime> prune_upstream_events_before{};  ///< likewise of all other events
   std::optional<Bytes> most_bytes{};  ///< more than this is not kept of samples; nothing: there is no bound
   std::optional<WallTime> prune_rollups_before{};  ///< rollups of the days before go, where the samples have gone
-  std::optional<WallTime> ts{};  ///< by which hours are over; nothing: its newest sample's, if there is one
+  std::optional<WallTime> ts{};  ///< of one without samples, by which hours are over; else it is its newest sample's
 };
 
 }  // namespace fleetledger

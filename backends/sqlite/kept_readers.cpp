@@ -10,7 +10,7 @@ namespace {
 
 using Access = LedgerConnection::Access;
 
-bool same_file(const FileLook& left, const FileLook& right) {
+bool same_file(const FileStamp& left, const FileStamp& right) {
   return std::tie(left.device, left.inode) == std::tie(right.device, right.inode);
 }
 

@@ -151,7 +151,7 @@ Result<bool> ledger_files(const std::string& path) {
   return regular_file(path);
 }
 
-FileLook look_of(const struct stat& status) {
+FileStamp look_of(const struct stat& status) {
 #if defined(__APPLE__)
   const timespec& modified = status.st_mtimespec;
 #else

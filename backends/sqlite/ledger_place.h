@@ -36,19 +36,19 @@ struct LedgerPlace {
 [[nodiscard]] Result<std::string> prepare_ledger(const LedgerPlace& place);
 
 /// What stat says of one file.
-struct FileLook {
+struct FileStamp {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::int64_t size = 0;
   std::int64_t modified_ns = 0;  ///< since 1970
 
-  friend bool operator==(const FileLook&, const FileLook&) = default;
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
 };
 
 /// What stat says of a ledger: whether it may be read as a file that never changes, and later whether it did change.
 struct LedgerRest {
-  FileLook file;
-  FileLook wal;             ///< zeros if there is none
+  FileStamp file;
+  FileStamp wal;             ///< zeros if there is none
   bool no_journal = false;  ///< no rows outside the file itself: no -journal, no -wal or an empty one
   bool left = false;        ///< rows in a -wal, but no -shm and no -journal: nobody has it open
 

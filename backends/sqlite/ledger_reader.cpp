@@ -188,7 +188,7 @@ EventsElsewhere read_events_after(SQLite::Database& database, const std::optiona
   };
   std::int64_t first = 0;
   if (after && after->offset > 0) {
-    const auto last = static_cast<std::int64_t>(after->offset) - 1;
+    const auto last = static_cast<std::int64_t>(after->offset - 1);
     read_from(last, 1);
     const bool there = row.executeStep() && row.getColumn(8).getInt64() == last;
     if (there && fingerprint_of(text(row.getColumn(0))) == after->fingerprint) {
@@ -202,7 +202,7 @@ EventsElsewhere read_events_after(SQLite::Database& database, const std::optiona
     const RateLimitEvent event = read_event(row);
     found.mark.offset = static_cast<std::uint64_t>(row.getColumn(8).getInt64()) + 1;
     found.mark.fingerprint = fingerprint_of(event.id);
-    if (row.getColumn(1).isInteger() && row.getColumn(1).getInt64() < sql::kEndOfTime) {
+    if (row.getColumn(1).isInteger() && to_ms(event.ts) >= 0 && to_ms(event.ts) < sql::kEndOfTime) {
       found.events.push_back(event);
     }
   }

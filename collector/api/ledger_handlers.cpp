@@ -102,8 +102,8 @@ Answer answer_rate_limit_context(const Call& call) {
     return unavailable();
   }
   const auto reader = call.caller ? ContextReader::agent : ContextReader::operators;
-  return StoreRead([fleet = call.state.fleet, unread = std::move(unread), whose = call.agent,
-                    event_id = *call.variables[1], reader](LedgerStore& store) {
+  const auto read = [fleet = call.state.fleet, unread = std::move(unread), whose = call.agent,
+                     event_id = *call.variables[1], reader](LedgerStore& store) {
     const auto context =
         rate_limit_context(store, {.agents = fleet->agents, .unread = unread, .whose = whose, .event_id = event_id});
     if (!context) {
@@ -111,7 +111,8 @@ Answer answer_rate_limit_context(const Call& call) {
     }
     return *context ? json_response(200, context_json(**context, fleet->agents, whose, reader))
                     : error_response(404, "no such event");
-  });
+  };
+  return StoreRead(read, StoreRead::kAllLedgers);
 }
 
 Answer answer_trend(const Call& call) {

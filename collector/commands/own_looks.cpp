@@ -50,6 +50,9 @@ class OwnLooks::Impl {
 
   void on_published(const TickReport& report) {
     const auto then = std::exchange(then_, nullptr);
+    if (!then) {
+      return;  // a session that began is looked at between the looks that were asked for
+    }
     if (report.failure) {
       return then(fail(*report.failure));
     }

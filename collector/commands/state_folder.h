@@ -23,7 +23,7 @@ struct LockHolder {
 };
 
 /// The process that took the writer's lock last, whether it runs or not. Nothing if there was none, or if the file is a
-/// link or somebody else's.
+/// link or somebody else's. Not in a process that holds a WriterLock: closing the file would let go of it.
 [[nodiscard]] std::optional<LockHolder> last_lock_holder(const std::string& folder);
 
 /// Held as long as this process may write ledgers: one collector per user. Let go when it is destroyed, or by the

@@ -114,11 +114,13 @@ async function refresh() {
     document.title = `${plain(shown.title)} · fleetledger`;
     say(shown.staleness);
   } catch (error) {
-    if (shown !== view) return;
-    onFailure(error);
+    if (shown === view) onFailure(error);
+  } finally {
+    if (shown === view) {
+      main.removeAttribute('aria-busy');
+      timer = setTimeout(refresh, kRefreshMs);
+    }
   }
-  main.removeAttribute('aria-busy');
-  if (shown === view) timer = setTimeout(refresh, kRefreshMs);
 }
 
 function onFailure(error) {
@@ -131,6 +133,7 @@ function onFailure(error) {
     const since = answeredAt === undefined ? '' : ` since ${clock(answeredAt)}; what is shown is from then`;
     say(error.status === 0 ? `No answer from the collector${since}.` : `The collector answered: ${error.message}.`);
   } else {
+    say('What the collector answered cannot be shown. If it was updated, reload this page.');
     throw error;
   }
 }

@@ -91,7 +91,8 @@ struct EventFeed::State : std::enable_shared_from_this<State> {
   void want(const std::string& id, Entry& entry);
   void begin();
   void start(const std::string& id, Entry& entry);
-  void make_way(Job& job);
+  void look_for_late(const std::shared_ptr<Job>& job);
+  void make_way(const std::shared_ptr<Job>& job);
   static void work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log, Job& job);
   void take(Job& job);
   bool take_log(Entry& entry, LogReading& reading, AgentTick& tick);
@@ -168,28 +169,33 @@ void EventFeed::State::start(const std::string& id, Entry& entry) {
                     self->take(*job);
                     self->begin();
                   });
+  look_for_late(job);
+}
+
+void EventFeed::State::look_for_late(const std::shared_ptr<Job>& job) {
   runtime.after(kIsLate, [late = std::weak_ptr(job), self = shared_from_this()] {
     if (const auto still = late.lock()) {
-      self->make_way(*still);
+      self->make_way(still);
     }
   });
 }
 
 /// For the next ones, if the job is still under way.
-void EventFeed::State::make_way(Job& job) {
+void EventFeed::State::make_way(const std::shared_ptr<Job>& job) {
   if (closed) {
     return;
   }
-  if (Entry* entry = find(job.id, job.number)) {
+  if (Entry* entry = find(job->id, job->number)) {
     entry->late = true;
-    log::warning_once("events_late", job.id, kSilent);
+    log::warning_once("events_late", job->id, kSilent);
   }
   if (late < kLate) {
-    job.late = true;
+    job->late = true;
     --running;
     ++late;
-    begin();
+    return begin();
   }
+  look_for_late(job);  // others that are late may end before it
 }
 
 void EventFeed::State::work(LedgerStore& store, const std::function<LogReading(const LogQuestion&)>& read_log,
@@ -285,7 +291,7 @@ bool EventFeed::State::take_copy(Entry& entry, Job& job, AgentTick& tick) {
   auto& found = *job.elsewhere;
   entry.copy_problem.clear();
   entry.apart = found.apart;
-  if (!found.apart || found.events.empty()) {
+  if (!found.apart || (found.events.empty() && !found.more)) {
     return false;
   }
   const auto now = ways.retention_now();

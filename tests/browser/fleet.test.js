@@ -114,3 +114,17 @@ test('the back button leads from an agent to the host', async () => {
   await page.getByRole('heading', { name: 'This host' }).waitFor();
   page.blameless();
 });
+
+test('one answer that could not be shown ended all refreshing', async () => {
+  const page = await openSignedIn(browser, host);
+  await table(page).waitFor();
+  await page.route(/\/fleet\/summary/, route => route.fulfill({ json: {} }));
+  const failed = page.waitForEvent('pageerror');
+  await refresh(page);
+  await failed;
+  await page.unroute(/\/fleet\/summary/);
+  await page.getByText('cannot be shown').waitFor();
+  // Asked again by itself.
+  await page.getByText('cannot be shown').waitFor({ state: 'hidden' });
+  assert(await page.evaluate(() => !document.querySelector('main[aria-busy]')));
+});

@@ -524,6 +524,30 @@ TEST_CASE("an agent that leaves the registry has its ledger let go") {
   CHECK(host.store.released[id] == 1);
 }
 
+TEST_CASE("the ledger of an agent that was switched off, or is written elsewhere now, was held open for ever") {
+  const auto switched_off = [](Agent& agent) { agent.gate.ledger = false; };
+  const auto moved = [](Agent& agent) { agent.settings.location = LedgerLocation::central; };
+  for (const std::function<void(Agent&)>& change : {std::function<void(Agent&)>(switched_off), {moved}}) {
+    Host host;
+    const auto id = host.add_agent("echo", kServer).identity.id;
+    host.show({{.pid = kServer, .parent = 1}});
+    host.tick();
+    host.loop.advance(50s);
+    host.show({{.pid = kServer, .parent = 1, .own = 1s}});
+    host.tick();
+    REQUIRE(host.store.written[id].size() == 1);
+    ++host.fleet.version;
+    host.collector.reread_files(Depth::changed);
+    host.loop.run_jobs();
+    CHECK(host.store.released[id] == 0);
+    change(host.fleet.agents[0]);
+    ++host.fleet.version;
+    host.collector.reread_files(Depth::changed);
+    host.loop.run_jobs();
+    CHECK(host.store.released[id] == 1);
+  }
+}
+
 TEST_CASE("a ledger that cannot be written makes its agent unavailable, and the others go on") {
   Host host;
   host.add_agent("bad", kServer);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -21,7 +22,7 @@ class FakeStore final : public LedgerStore {
   /// Asked before each append; an Error is returned instead of writing.
   std::function<Result<void>(const LedgerKey&)> before_append;
   std::function<Result<void>()> before_read;  ///< likewise before marks are read
-  std::vector<RateLimitEvent> elsewhere;      ///< in the ledgers of agents' own servers
+  std::vector<RateLimitEvent> elsewhere;      ///< rows of agents' own servers; one without an id is of no event
 
   Result<LedgerStanding> append(const LedgerKey& ledger, const AgentTick& tick) override {
     ++appends;
@@ -75,8 +76,10 @@ class FakeStore final : public LedgerStore {
   Result<EventsElsewhere> events_elsewhere(const LedgerKey&, const std::optional<ReadMark>& after) override {
     EventsElsewhere found{.apart = !elsewhere.empty(), .events = {}, .mark = {.memory = {}}, .more = false};
     std::size_t at = after ? after->offset : 0;
-    for (; at < elsewhere.size() && found.events.size() < 2; ++at) {
-      found.events.push_back(elsewhere[at]);
+    for (const std::size_t end = std::min(at + 2, elsewhere.size()); at < end; ++at) {
+      if (!elsewhere[at].id.empty()) {
+        found.events.push_back(elsewhere[at]);
+      }
     }
     found.mark.offset = at;
     found.more = at < elsewhere.size();

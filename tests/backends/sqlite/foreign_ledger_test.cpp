@@ -154,6 +154,7 @@ TEST_CASE("the agent's own ledger beside a central one gives each event once, in
   add(1, 2500);
   CHECK(copy() == 2500);
   upstream.run("INSERT INTO rate_limit_events (id, ts, kind, source) VALUES ('text', 'no time', 'quota', 'x')");
+  upstream.run("INSERT INTO rate_limit_events VALUES ('early', -9223372036854775807, 'quota', 'x', 'a', NULL, '', '')");
   CHECK(copy() == 0);
   CHECK(must(store->rate_limit_report(central, at(0))).total == 2501);
   upstream.run("DELETE FROM rate_limit_events; VACUUM");
@@ -161,6 +162,12 @@ TEST_CASE("the agent's own ledger beside a central one gives each event once, in
   CHECK(copy() == 10);
   CHECK(must(store->rate_limit_report(central, at(0))).total == 2511);
   CHECK(must(store->read_marks(central)).at("agent-ledger") == mark);
+  upstream.run(
+      "INSERT INTO rate_limit_events (rowid, id, ts, kind, source)"
+      " VALUES (9223372036854775807, 'last', 4000, 'quota', 'x')");
+  CHECK(copy() == 1);
+  CHECK(copy() <= 1);
+  CHECK(must(store->rate_limit_report(central, at(0))).total == 2512);
   CHECK(upstream.value("SELECT count(*) FROM sqlite_master WHERE name LIKE 'fleetledger%'") == "0");
   CHECK(upstream.value("SELECT count(*) FROM pragma_table_info('resource_samples')") == "6");
 }
@@ -194,6 +201,7 @@ TEST_CASE("rows that no sampler can have meant are read as nothing worse than ze
       "INSERT INTO resource_samples VALUES (103, x'00ff', 1, 1, 1, 1);"
       "INSERT INTO resource_samples VALUES (104, '', 1, 1, 1, 1);"
       "INSERT INTO resource_samples VALUES (105, 'fractions', 1.5, 1, 2.5, 3.5);"
+      "INSERT INTO resource_samples VALUES (-9223372036854775807, 'fractions', 1.5, 1, 2.5, 3.5);"
       "INSERT INTO rate_limit_events VALUES (NULL, 'noon', 'quota', 's', 'default', NULL, NULL, NULL);"
       "INSERT INTO rate_limit_events VALUES (NULL, 7, x'ff', 's', 'default', 1, 2.5, zeroblob(5000));");
   const auto store = host.store();
@@ -207,7 +215,7 @@ TEST_CASE("rows that no sampler can have meant are read as nothing worse than ze
     CHECK_FALSE(rows[index].heap.has_value());
   }
   const auto summary = must(store->summary(ledger, at(0)));
-  CHECK(summary.sample_count == 8);
+  CHECK(summary.sample_count == 9);
   REQUIRE(summary.sources.size() == 5);
   for (const SourceSummary& source : summary.sources) {
     INFO(source.source);
@@ -235,7 +243,7 @@ TEST_CASE("rows that no sampler can have meant are read as nothing worse than ze
   CHECK(report.events[0].detail->size() == kMostTextBytes);
   CHECK(must(store->newest_sample(ledger)) == at(105));
   must(store->append(ledger, tick({sample(106, "words")})));
-  CHECK(must(store->sample_count(ledger)) == 9);
+  CHECK(must(store->sample_count(ledger)) == 10);
 }
 
 TEST_CASE("paging comes to an end whatever somebody else wrote in place of a source or a time") {

@@ -57,6 +57,7 @@ struct ApiFixture {
   MetricsView metrics;
   bool metrics_for_anyone = false;
   int reads = 0;
+  std::string read_of;  ///< whose ledger the last one was said to read
 
   /// Its token is "<name>-token-0123456789" unless another is given.
   Agent& add(const std::string& name, Gate gate = {true, true}, AgentToken token = {AgentToken::Kind::absent, {}}) {
@@ -119,6 +120,7 @@ struct ApiFixture {
                   .now = now});
     if (auto* read = std::get_if<StoreRead>(&answer)) {
       ++reads;
+      read_of = read->whose();
       return (*read)(*store);
     }
     return std::get<Response>(answer);

@@ -186,6 +186,12 @@ TEST_CASE("agents whose ledgers are not read are named to the operator, with the
   CHECK(names(json["otherEvents"]) == "mine ");
 }
 
+TEST_CASE("a context, which reads all ledgers, was said to read none, and no hanging one held it back") {
+  Throttled host;
+  CHECK(host.get(host.path("mine", host.id), Throttled::token_of("mine")).status == 200);
+  CHECK(host.read_of == StoreRead::kAllLedgers);
+}
+
 TEST_CASE("where the agent's own ledger cannot be read there is no context") {
   for (const auto& [kind, retry] : {std::pair{Error::Kind::busy, "1"}, {Error::Kind::unavailable, ""}}) {
     Throttled host;

@@ -312,6 +312,16 @@ TEST_CASE("events of a ledger apart are copied, and looked for again once a minu
   CHECK(host.written("a").back() == "5");
 }
 
+TEST_CASE("behind rows of a ledger apart that say nothing, events were never read") {
+  Feeding host;
+  host.add("a");
+  host.store.elsewhere.resize(5);
+  host.store.elsewhere.push_back({.id = "1", .ts = host.clock.wall_now, .kind = "x", .source = "circuit-breaker"});
+  host.feed.adopt(host.fleet);
+  host.settle();
+  CHECK(host.written("a") == Details{"1"});
+}
+
 TEST_CASE("when samples come to lie apart while we run, events are copied from then on") {
   Feeding host;
   host.add("a");
@@ -408,4 +418,26 @@ TEST_CASE("agents whose disk keeps their reading waiting take no turn from other
     CHECK(host.feed.problem(Feeding::id(name)).empty());
   }
   CHECK_FALSE(host.feed.reading());
+}
+
+TEST_CASE("readings that were late while too many others were held their turns for as long as their disks hung") {
+  Feeding host;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < EventFeed::kMostJobs + EventFeed::kAtOnce; ++i) names.push_back("a" + std::to_string(i));
+  for (const auto& name : names) {
+    host.add(name);
+    host.logs["/" + name] = {"1"};
+  }
+  host.feed.adopt(host.fleet);
+  host.loop.advance(EventFeed::kSettle);
+  for (std::size_t jobs = 0; jobs < EventFeed::kMostJobs; jobs += EventFeed::kAtOnce) {
+    host.loop.advance(EventFeed::kIsLate);
+  }
+  REQUIRE(host.loop.jobs.size() == EventFeed::kMostJobs);
+  for (std::size_t i = 0; i < EventFeed::kLate; ++i) host.loop.run_job(0);
+  // Those in the turns still hang, as the first of the jobs now.
+  host.loop.advance(EventFeed::kIsLate);
+  while (host.loop.jobs.size() > EventFeed::kAtOnce) host.loop.run_job(EventFeed::kAtOnce);
+  for (std::size_t i = EventFeed::kMostJobs; i < names.size(); ++i) CHECK(host.written(names[i]) == Details{"1"});
+  CHECK(host.written(names[EventFeed::kLate]).empty());
 }
