@@ -7,11 +7,13 @@
 #include <unordered_set>
 #include <utility>
 
-#include "collector/api/standing.h"
+#include "collector/agent_status.h"
+#include "collector/discovery/roots.h"
 #include "collector/event_retention.h"
 #include "collector/host_reading.h"
 #include "collector/log.h"
 #include "collector/retention_clock.h"
+#include "collector/schedule.h"
 #include "collector/snapshot_maker.h"
 
 namespace fleetledger {
@@ -669,9 +671,7 @@ void Collector::State::check_events(bool all) {
 /// Adds what the ledgers and the agents' states say, and counts it.
 void Collector::State::take_snapshot(Snapshot taken) {
   taken.ts = report.ts;
-  for (std::size_t i = 0; i < taken.agents.size(); ++i) {
-    auto& agent = taken.agents[i];
-    agent.status = status_of(fleet->agents[i]);
+  for (auto& agent : taken.agents) {
     const auto known = handed.find(agent.identity.id);
     agent.newest_row = known == handed.end() ? std::nullopt : known->second.newest;
     if (const auto* health = parts.ledgers == nullptr ? nullptr : parts.ledgers->health(agent.identity.id)) {

@@ -23,8 +23,8 @@ inline constexpr Micros kShownAfterEnd = std::chrono::minutes{5};
 
 /// The kinds of rate-limit events that are counted apart; any other kind counts as the last of them. The first three
 /// are what sentinels tell.
-inline constexpr std::array<std::string_view, 6> kEventKinds{"throttle",     "quota",           "529",
-                                                             "circuit-open", "circuit-recover", "other"};
+inline constexpr std::array<std::string_view, 6> kEventKinds{kThrottle,    kQuota,          kOverload,
+                                                             kCircuitOpen, kCircuitRecover, "other"};
 inline constexpr std::size_t kSentinelKinds = 3;
 
 /// What was counted of one agent since the collector began. None of it falls, whatever becomes of the agent meanwhile.

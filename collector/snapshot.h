@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "collector/store_lane.h"
-#include "collector/tick_report.h"
 #include "core/agent.h"
 #include "core/process.h"
 #include "core/units.h"
@@ -40,16 +39,12 @@ struct RoleTotals {
 
 struct AgentNow {
   AgentIdentity identity;
-  AgentStatus status;
-  AgentSettings settings;
-  Gate gate;
   bool metered = false;
   std::vector<SourceNow> sources;  ///< with a process or a usage at the last look: the server first, then by name
   std::array<RoleTotals, kRoles> roles;
   std::string events_problem;               ///< why its rate-limit events cannot be read; empty: they can
   std::optional<WallTime> newest_row;       ///< ts of the last row that was handed to its ledger
   std::optional<StoreLane::Health> ledger;  ///< nothing was written yet: nothing
-  std::size_t live_sessions = 0;
 };
 
 /// A program that is nobody's agent: processes of one name, added up.

@@ -51,10 +51,7 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
   for (const auto& agent : fleet.agents) {
     auto& now = snapshot.agents.emplace_back();
     now.identity = agent.identity;
-    now.settings = agent.settings;
-    now.gate = agent.gate;
     now.metered = agent.metered();
-    now.live_sessions = agent.live_sessions.size();
   }
   auto named = resolved.named.begin();  // as the charges, by claim
   for (const auto& charge : charges.sources) {

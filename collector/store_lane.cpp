@@ -57,7 +57,6 @@ struct StoreLane::State : std::enable_shared_from_this<State> {
   std::deque<std::string> slow_ready;
   std::map<Agent::Slot, std::size_t> jobs;  ///< under way; but for Slot::none
   std::uint64_t dropped = 0;
-  std::uint64_t errors = 0;
   bool watching = false;  ///< a look for overdue jobs is coming
   bool closed = false;    ///< the lane is gone; jobs still under way end without a trace
   bool draining = false;  ///< for good: everything is tried once more and no more than that
@@ -253,7 +252,6 @@ void StoreLane::State::finish_append(Agent& agent, Queued queued, Result<LedgerS
 }
 
 void StoreLane::State::fail_append(Agent& agent, Queued queued, Error error) {
-  ++errors;
   ++agent.health.errors;
   agent.health.error = std::move(error);
   if (!agent.health.failing_since) {
@@ -339,10 +337,9 @@ StoreLane::Health StoreLane::counted(const std::string& agent_id) const {
 
 void StoreLane::forget(const std::string& agent_id) { state_->released.erase(agent_id); }
 
+std::uint64_t StoreLane::dropped() const { return state_->dropped; }
 std::size_t StoreLane::tracked() const { return state_->agents.size(); }
 std::size_t StoreLane::remembered() const { return state_->released.size(); }
-std::uint64_t StoreLane::dropped() const { return state_->dropped; }
-std::uint64_t StoreLane::errors() const { return state_->errors; }
 bool StoreLane::idle() const { return state_->idle(); }
 
 void StoreLane::drain(std::function<void()> done) {

@@ -67,8 +67,7 @@ class StoreLane {
   [[nodiscard]] const Health* health(const std::string& agent_id) const;
   /// The counts, also of a released one; zero where nothing was ever written.
   [[nodiscard]] Health counted(const std::string& agent_id) const;
-  [[nodiscard]] std::uint64_t dropped() const;
-  [[nodiscard]] std::uint64_t errors() const;
+  [[nodiscard]] std::uint64_t dropped() const;  ///< ticks, of all agents
 
   /// Agents that something is queued, under way or known of; and those that are gone and counted.
   [[nodiscard]] std::size_t tracked() const;

@@ -5,19 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "collector/agent_status.h"
 #include "collector/duration_histogram.h"
-#include "collector/self_usage.h"
 #include "core/agent.h"
 #include "core/result.h"
 #include "core/sample.h"
 
 namespace fleetledger {
-
-/// An agent's state with what the collector knows besides its files, and why.
-struct AgentStatus {
-  AgentState state = AgentState::off;
-  std::string reason;
-};
 
 /// What one tick says of one agent.
 struct AgentReport {

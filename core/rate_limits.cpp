@@ -135,10 +135,10 @@ Result<Activity> read_activity(LedgerStore& store, const LedgerKey& ledger, cons
 }  // namespace
 
 Limit limit_of(const RateLimitEvent& event) {
-  if (event.kind == "quota") {
+  if (event.kind == kQuota) {
     return Limit::account;
   }
-  return event.kind == "529" || event.kind == "throttle" ? Limit::server : Limit::unknown;
+  return event.kind == kOverload || event.kind == kThrottle ? Limit::server : Limit::unknown;
 }
 
 std::string_view to_string(Limit limit) {

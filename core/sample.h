@@ -37,12 +37,19 @@ struct Sample {
 inline constexpr std::string_view kBreakerEvents = "circuit-breaker";    ///< the agent's own server
 inline constexpr std::string_view kSentinelEvents = "session-sentinel";  ///< we, from the sentinels' log
 
+/// The kinds of events: what was met, and how the server's breaker answered. Of a recovery it is another word.
+inline constexpr std::string_view kThrottle = "throttle";
+inline constexpr std::string_view kQuota = "quota";
+inline constexpr std::string_view kOverload = "529";
+inline constexpr std::string_view kCircuitOpen = "circuit-open";
+inline constexpr std::string_view kCircuitRecover = "circuit-recover";
+
 /// One throttling, or a breaker's opening or closing. Also one recovery of a session, kept apart from these.
 struct RateLimitEvent {
   std::string id;  ///< "<source>:<ts>:<seq>": an event with an id that is there already is not written again
   WallTime ts{};
-  std::string kind;                     ///< circuit-open, circuit-recover, throttle, quota, 529; of a recovery its own
-  std::string source;                   ///< circuit-breaker, session-sentinel
+  std::string kind;                     ///< see above
+  std::string source;                   ///< likewise
   std::string account_key = "default";  ///< "default" means unknown
   std::optional<std::string> session_name;
   std::optional<std::string> reason;

@@ -26,6 +26,7 @@ forbid backends "(config|collector|tests|bench)/" "backends/ includes only core/
 forbid config "(backends|collector|tests|bench)/" "config/ includes only core/ and config/"
 forbid "backends config" "uv\.h" "libuv stays in collector/"
 forbid "collector/api" "uv\.h" "a response is made without a loop: libuv stays out of collector/api"
+forbid "collector/collector.cpp collector/collector.h" "collector/api/" "a tick knows nothing of answers"
 forbid collector "(tests|bench)/" "the program does not know its tests and benches"
 
 # backends/ is named by the composition root alone.

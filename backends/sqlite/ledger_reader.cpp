@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "backends/activity_builder.h"
-#include "backends/clean.h"
 #include "backends/sqlite/columns.h"
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/kept_readers.h"

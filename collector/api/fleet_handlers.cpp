@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "collector/agent_status.h"
 #include "collector/api/answers.h"
 #include "collector/api/handlers.h"
 #include "collector/api/json_writer.h"

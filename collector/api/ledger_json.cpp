@@ -92,9 +92,9 @@ std::string rate_limits_json(const RateLimitReport& report, const Window& window
   std::optional<WallTime> oldest;
   std::optional<WallTime> newest;
   for (const auto& kind : report.by_kind) {
-    opened += kind.kind == "circuit-open" ? kind.count : 0;
-    recovered += kind.kind == "circuit-recover" ? kind.count : 0;
-    sentinels += kind.source == "session-sentinel" ? kind.count : 0;
+    opened += kind.kind == kCircuitOpen ? kind.count : 0;
+    recovered += kind.kind == kCircuitRecover ? kind.count : 0;
+    sentinels += kind.source == kSentinelEvents ? kind.count : 0;
     oldest = oldest ? std::min(*oldest, kind.first) : kind.first;
     newest = newest ? std::max(*newest, kind.last) : kind.last;
   }

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "collector/agent_status.h"
 #include "collector/api/json_writer.h"
 #include "collector/api/standing.h"
 #include "collector/clock.h"

@@ -3,6 +3,7 @@
 #include <map>
 #include <unistd.h>
 
+#include "collector/agent_status.h"
 #include "collector/api/access.h"
 #include "collector/api/json_writer.h"
 #include "collector/api/standing.h"

@@ -17,7 +17,7 @@ void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 /// The newest event that says that a limit was met: a breaker that closed again does not.
 const RateLimitEvent* newest_limit(const RateLimitReport& report) {
   const auto found = std::find_if(report.events.begin(), report.events.end(),
-                                  [](const RateLimitEvent& event) { return event.kind != "circuit-recover"; });
+                                  [](const RateLimitEvent& event) { return event.kind != kCircuitRecover; });
   return found == report.events.end() ? nullptr : &*found;
 }
 

@@ -129,7 +129,7 @@ std::string rate_limits_text(const RateLimitReport& report, const Window& window
   std::int64_t opened = 0;
   Table kinds({{"KIND", Align::left, 15}, {"SOURCE", Align::left, 16}, {"COUNT", Align::right}, {"NEWEST"}});
   for (const auto& kind : report.by_kind) {
-    opened += kind.kind == "circuit-open" ? kind.count : 0;
+    opened += kind.kind == kCircuitOpen ? kind.count : 0;
     kinds.row({kind.kind, kind.source, std::to_string(kind.count), utc_text(kind.last)});
   }
   auto text = printable(agent_name) + "\nsince " + utc_text(window.since) + ": ";

@@ -8,7 +8,7 @@ export const keepToken = token => sessionStorage.setItem(kTokenKey, token);
 export const forgetToken = () => sessionStorage.removeItem(kTokenKey);
 
 /// An answer that is none of 200: `status` is HTTP's, or 0 if there was no answer at all.
-export class Failure extends Error {
+class Failure extends Error {
   constructor(status, text) {
     super(text);
     this.status = status;

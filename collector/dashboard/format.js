@@ -1,6 +1,6 @@
 // Numbers and times as people read them. What is unknown is a dash, never 0.
 
-export const kUnknown = '–';
+const kUnknown = '–';
 
 export const percent = value => (value === null || value === undefined ? kUnknown : `${value.toFixed(1)} %`);
 

@@ -3,7 +3,7 @@
 import { foreign, h } from './dom.js';
 import { plain } from './format.js';
 
-export const kStateWords = {
+const kStateWords = {
   sampling: 'sampling',
   idle: 'idle',
   off: 'not turned on yet',

@@ -226,7 +226,7 @@ class Reader {
     auto& said = std::get<SentinelEvent>(parsed);
     RateLimitEvent event{.id = ids.next(said.ts, line),
                          .ts = said.ts,
-                         .kind = said.recovery ? said.kind : "throttle",
+                         .kind = said.recovery ? said.kind : std::string(kThrottle),
                          .source = std::string(kSentinelEvents),
                          .session_name = std::move(said.session_name),
                          .reason = said.recovery ? std::nullopt : std::optional(std::move(said.kind)),

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "collector/clock.h"
-#include "collector/http/answer.h"
+#include "collector/http/answer_reader.h"
 #include "config/listen_address.h"
 
 namespace fleetledger {

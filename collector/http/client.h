@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "collector/http/answer.h"
+#include "collector/http/answer_reader.h"
 #include "core/result.h"
 #include "core/units.h"
 

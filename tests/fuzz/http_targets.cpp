@@ -18,7 +18,7 @@
 #include "collector/api/parameters.h"
 #include "collector/commands/table.h"
 #include "collector/commands/top_view.h"
-#include "collector/http/answer.h"
+#include "collector/http/answer_reader.h"
 #include "collector/http/host_name.h"
 #include "collector/http/query.h"
 #include "config/values.h"

@@ -63,7 +63,6 @@ class Fleetful {
       AgentNow now;
       now.identity = agent.identity;
       now.metered = true;
-      now.status = {AgentState::sampling, marker_of(name)};
       now.sources = {{.source = "session:" + marker_of(name), .session_name = marker_of(name), .pid = 7}};
       host.snapshot->agents.push_back(now);
       host.statuses[agent.identity.id] = {AgentState::sampling, marker_of(name)};

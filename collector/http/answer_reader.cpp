@@ -1,4 +1,4 @@
-#include "collector/http/answer.h"
+#include "collector/http/answer_reader.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "collector/http/answer.h"
+#include "collector/http/answer_reader.h"
 
 #include <catch2/catch.hpp>
 #include <string>
