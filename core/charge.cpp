@@ -149,7 +149,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
                Scope scope) {
   const Interval interval(before, now);
   const Ownership owners(interval, roots, membership.members_, scope);
-  const Reaping reaping(interval);
+  const Reaping reaping(interval, membership.unseen_);
 
   Charges charges;
   charges.processes.resize(now.size());
@@ -170,6 +170,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
   }
   charges.sources = by_source(std::move(last_of_panes), interval, owners, charges.processes);
 
+  membership.unseen_ = reaping.unseen();
   membership.members_.clear();
   membership.owned_ = 0;
   for (Index i = 0; i < now.size(); ++i) {

@@ -80,7 +80,8 @@ struct Charges {
   Usage unattributed;                    ///< spent by what vanished from several sources at once: whose is unknown
 };
 
-/// What is remembered from look to look: the source of each living process that has one. Never holds more.
+/// What is remembered from look to look: the source of each living process that has one, and what of each living
+/// process's time was charged before it was to be seen in its total. Never holds more.
 class Membership {
  public:
   struct Member {
@@ -89,6 +90,12 @@ class Membership {
     bool owned = true;      ///< false: nobody's, adopted by a parent that has a source; kept so that it stays nobody's
     bool adopted = false;   ///< its parent changed: it no longer follows its parent
     bool orphaned = false;  ///< its source had no root at the last look: it was charged to the agent's orphans
+  };
+  /// A process whose children's time was charged before it had waited for them, and of how much of that its total, as
+  /// coarse as it is read, does not tell yet.
+  struct Unseen {
+    ProcessKey key;
+    Usage charged;
   };
 
   /// How many living processes have a source.
@@ -100,6 +107,7 @@ class Membership {
   friend Charges charge(const ProcessTable&, const ProcessTable&, const Roots&, Membership&, Scope);
 
   std::vector<Member> members_;  ///< in the order of their pids
+  std::vector<Unseen> unseen_;   ///< likewise
   std::size_t owned_ = 0;
 };
 

@@ -46,6 +46,7 @@ struct ProcessReading {
   Uid owner = 0;
   CpuTotal own;          ///< its own CPU time
   CpuTotal with_reaped;  ///< own, and that of the children it has waited for
+  Micros doubt{};        ///< by how much more `with_reaped` may be too small than the table's resolution says
   Bytes resident;        ///< 0 for a zombie
   bool zombie = false;
   ProcessName name;

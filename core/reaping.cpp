@@ -5,13 +5,16 @@
 
 namespace fleetledger::charging {
 
-Reaping::Reaping(const Interval& interval)
-    : interval_(interval), growth_(interval.now.size()), charged_before_(interval.now.size()) {
-  // A growth is a difference, and both of its ends are as coarse as the readings.
-  const Usage slack{2 * interval.now.moment().cpu_resolution};
+Reaping::Reaping(const Interval& interval, const std::vector<Unseen>& unseen)
+    : interval_(interval),
+      slack_(2 * interval.now.moment().cpu_resolution),
+      growth_(interval.now.size()),
+      recalled_(interval.now.size()) {
+  recall(unseen);
   for (Index i = 0; i < growth_.size(); ++i) {
-    growth_[i] = interval.known(i) ? interval.reaped(i) + slack : Usage{};
+    growth_[i] = interval.known(i) ? not_negative(interval.reaped(i) + slack_ - recalled_[i]) : Usage{};
   }
+  charged_before_ = recalled_;
   find_vanished();
   if (!vanished_.empty() && !assign_whole()) {
     assign_in_parts();
@@ -29,9 +32,41 @@ Usage Reaping::usage(Index i) const {
 
 Usage Reaping::reaped(Index i) const { return not_negative(interval_.reaped(i) - charged_before_[i]); }
 
+std::vector<Membership::Unseen> Reaping::unseen() const {
+  std::vector<Unseen> left;
+  const auto readings = interval_.now.readings();
+  for (Index i = 0; i < charged_before_.size(); ++i) {
+    if (charged_before_[i] == Usage{}) {
+      continue;
+    }
+    const auto taken_off = interval_.spent(i) - usage(i);
+    const auto rest = std::min(charged_before_[i] - taken_off, slack_ + Usage{readings[i].doubt});
+    if (rest > Usage{}) {
+      left.push_back({readings[i].key, rest});
+    }
+  }
+  return left;
+}
+
+void Reaping::recall(const std::vector<Unseen>& unseen) {
+  const auto readings = interval_.now.readings();
+  Index i = 0;
+  for (const auto& [key, charged] : unseen) {
+    while (i < readings.size() && readings[i].key.pid < key.pid) {
+      ++i;
+    }
+    if (i < readings.size() && readings[i].key == key && interval_.known(i)) {
+      recalled_[i] = charged;
+    }
+  }
+}
+
 /// All that vanished and that an ancestor can have waited for: nearest to the ancestors first, larger before smaller.
 void Reaping::find_vanished() {
   const auto then = interval_.before.readings();
+  const auto most_growth_of = [this](Index j) {
+    return interval_.later[j] == kNone ? Usage{} : most_growth(interval_.later[j]);
+  };
   std::vector<Above> above(then.size());
   std::vector<Index> path;
   for (Index j = 0; j < then.size(); ++j) {
@@ -46,7 +81,7 @@ void Reaping::find_vanished() {
       const auto parent = interval_.before_parents[path.back()];
       above[path.back()] = parent == kNone
                                ? Above{1, Usage{}}
-                               : Above{above[parent].depth + 1, std::max(above[parent].growth, growth_of(parent))};
+                               : Above{above[parent].depth + 1, std::max(above[parent].growth, most_growth_of(parent))};
     }
     if (total <= above[j].growth) {
       vanished_.push_back({j, above[j].depth, total});
@@ -57,7 +92,9 @@ void Reaping::find_vanished() {
   });
 }
 
-Usage Reaping::growth_of(Index j) const { return interval_.later[j] == kNone ? Usage{} : growth_[interval_.later[j]]; }
+Usage Reaping::most_growth(Index i) const {
+  return interval_.known(i) ? interval_.reaped(i) + slack_ + Usage{interval_.now.readings()[i].doubt} : Usage{};
+}
 
 /// Each to the first surviving ancestor with room for all of it. Says whether there was one for each; if not, some
 /// were given the room of others.
@@ -67,18 +104,33 @@ bool Reaping::assign_whole() {
         return left.total < right.total;
       })->total;
   start_over(smallest);
-  bool all = true;
-  for (const auto& process : vanished_) {
+  const auto left = take_whole(vanished_);
+  if (left.empty()) {
+    return true;
+  }
+  // What is recalled may be another's: where that was wrong it must not keep a whole life from being found.
+  for (Index i = 0; i < room_.size(); ++i) {
+    room_[i] += most_growth(i) - growth_[i];
+  }
+  up_ = interval_.before_parents;
+  return take_whole(left).empty();
+}
+
+/// Those that there was no room for.
+std::vector<Reaping::Vanished> Reaping::take_whole(const std::vector<Vanished>& processes) {
+  std::vector<Vanished> left;
+  for (const auto& process : processes) {
     auto j = open_from(up_[process.at]);
     while (j != kNone && room_[interval_.later[j]] < process.total) {
       j = open_from(up_[j]);
     }
     if (j != kNone) {
       take(interval_.later[j], process.total);
+    } else {
+      left.push_back(process);
     }
-    all = all && j != kNone;
   }
-  return all;
+  return left;
 }
 
 /// Where it cannot be told who waited for what, as much as there is room for counts as charged before: rather too
@@ -104,7 +156,7 @@ void Reaping::start_over(Usage least) {
   least_ = least;
   room_ = growth_;
   up_ = interval_.before_parents;
-  std::fill(charged_before_.begin(), charged_before_.end(), Usage{});
+  charged_before_ = recalled_;
 }
 
 /// The first survivor with room for the least, from j upward. Those without are left out of later walks, so that a

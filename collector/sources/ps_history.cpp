@@ -83,9 +83,9 @@ PsHistory::Range PsHistory::ages_of_whole_ticks(const PsRow& row, Range age) con
 /// Share x age, kept inside the whole second that was printed and what age and share allow, in whole ticks; and no more
 /// than the resolution above what is certain. What is read too low is seen at a later look, or when the process is
 /// waited for. What is read too high is charged for good: its parent's reaped time then has no room for it.
-Micros PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const {
+PsHistory::Total PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const {
   if (!share_known(cpu)) {
-    return std::max(cpu.at_least, floor);
+    return {std::max(cpu.at_least, floor), Micros{0}};
   }
   const Range second{.low = seconds(cpu.at_least), .high = seconds(cpu.at_least) + 1 - tick()};
   auto range = second & Range{.low = cpu.share_low * age.low, .high = cpu.share_high * age.high};
@@ -95,7 +95,8 @@ Micros PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros f
   const double certain = std::ceil(range.low / tick() - kSpare) * tick();
   const double likely = std::clamp((cpu.share_low + cpu.share_high) / 2 * age_likely, range.low, range.high);
   const double value = std::min(likely, certain + seconds(kResolution));
-  return std::max(micros(std::round(value / tick()) * tick()), floor);
+  const auto read = std::max(micros(std::round(value / tick()) * tick()), floor);
+  return {read, std::max(micros(std::floor(range.high / tick() + kSpare) * tick()) - read, Micros{0})};
 }
 
 PsHistory::Known PsHistory::read(const PsRow& row, Range now, double now_likely, const Known* before) const {
@@ -135,9 +136,11 @@ PsHistory::Known PsHistory::read(const PsRow& row, Range now, double now_likely,
   known.with_reaped_floor = row.with_reaped.at_least;
 
   const double age_likely = std::clamp(now_likely - start.middle(), age.low, age.high);
-  known.with_reaped = total(row.with_reaped, age, age_likely, before != nullptr ? before->with_reaped : Micros{0});
+  const auto all = total(row.with_reaped, age, age_likely, before != nullptr ? before->with_reaped : Micros{0});
+  known.with_reaped = all.value;
+  known.doubt = all.doubt;
   if (share_known(row.own) || row.own.share_low <= 0) {
-    known.own = total(row.own, age, age_likely, before != nullptr ? before->own : Micros{0});
+    known.own = total(row.own, age, age_likely, before != nullptr ? before->own : Micros{0}).value;
   } else {
     // Its share is above what ps shows: what its children had left to it when last seen is taken off.
     const auto reaped = before != nullptr ? before->with_reaped - before->own : Micros{0};
@@ -213,6 +216,7 @@ Result<ProcessTable> PsHistory::take(PsLook look) {
     reading.owner = row->owner;
     reading.own = CpuTotal{known.back().own};
     reading.with_reaped = CpuTotal{known.back().with_reaped};
+    reading.doubt = known.back().doubt;
     reading.resident = row->zombie ? Bytes{} : row->resident;
     reading.zombie = row->zombie;
     reading.name = row->name;

@@ -73,13 +73,18 @@ class PsHistory {
     Micros own{};
     Micros with_reaped_floor{};
     Micros with_reaped{};
+    Micros doubt{};  ///< see ProcessReading
+  };
+  struct Total {
+    Micros value{};
+    Micros doubt{};
   };
 
   [[nodiscard]] Range moment_of(const PsLook& look, const PsRow& own_row) const;
   [[nodiscard]] Known read(const PsRow& row, Range now, double now_likely, const Known* before) const;
   [[nodiscard]] Range ages(const PsRow& row) const;
   [[nodiscard]] Range ages_of_whole_ticks(const PsRow& row, Range age) const;
-  [[nodiscard]] Micros total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const;
+  [[nodiscard]] Total total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const;
   [[nodiscard]] double tick() const;
   [[nodiscard]] std::optional<Pid> missing_from(const PsLook& look) const;
 

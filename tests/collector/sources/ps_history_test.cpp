@@ -2,77 +2,18 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdio>
-#include <map>
 #include <random>
+
+#include "tests/support/printed_host.h"
 
 using namespace fleetledger;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Micros kTick = 10ms;
-constexpr Pid kSelf = 1000;
-
-/// A host whose kernel counts in ticks of 10 ms, and the ps on it: prints what procps-ng 4.0.2 prints.
-class Host {
- public:
-  struct Process {
-    Pid parent = 1;
-    std::int64_t start = 0;   // ticks since boot
-    std::int64_t own = 0;     // ticks
-    std::int64_t reaped = 0;  // ticks
-    std::string state = "S";
-    std::string name = "work";
-  };
-
-  std::map<Pid, Process> processes;
-  Micros now = 100'000s;  // since boot
-
-  Host() { processes[kSelf] = {.start = 100'000'00 - 12'345}; }
-
-  [[nodiscard]] std::int64_t ticks() const { return now / kTick; }
-
-  [[nodiscard]] std::string print() const {
-    std::string output;
-    for (const auto& [pid, process] : processes) {
-      const auto age = ticks() - process.start;
-      const auto share = [&](std::int64_t used) {
-        return age > 0 ? static_cast<double>(static_cast<float>(used) * 100.0F) / static_cast<double>(age) : 0.0;
-      };
-      const auto capped = [](double percent) { return percent > 99.0 ? 99.999 : percent; };
-      const auto total = process.own + process.reaped;
-      const auto permille = static_cast<unsigned>(share(total) * 10);
-      char cpu[32];
-      std::snprintf(cpu, sizeof(cpu), permille > 999 ? "%u" : "%u.%u", permille / 10, permille % 10);
-      char line[256];
-      // Of what started since ps read its clock it prints what is left of a negative number in 32 bits.
-      const auto wrapped = static_cast<double>(static_cast<std::uint64_t>(age)) / 100;
-      const auto seconds = age < 0 ? static_cast<std::uint32_t>(static_cast<std::uint64_t>(wrapped)) : age / 100;
-      std::snprintf(line, sizeof(line), "%7d %7d %5d %7lld %8lld %3lld:%02lld %6.3f %6.3f %4s %5d %-4s %s\n", pid,
-                    process.parent, 0, static_cast<long long>(seconds), static_cast<long long>(process.own / 100),
-                    static_cast<long long>(total / 6000), static_cast<long long>(total / 100 % 60),
-                    capped(share(process.own)), capped(share(total)), cpu, 1024, process.state.c_str(),
-                    process.name.c_str());
-      output += line;
-    }
-    return output;
-  }
-
-  /// ps took `before` to get ready and `after` to go through the processes.
-  [[nodiscard]] PsLook look(Micros before = 3ms, Micros after = 9ms) const {
-    PsLook look;
-    look.rows = parse_linux_ps(print()).value();
-    look.boot_started = BootTime{now - before};
-    look.boot_ended = BootTime{now + after};
-    look.started = MonotonicTime{now - before};
-    look.ended = MonotonicTime{now + after};
-    return look;
-  }
-  [[nodiscard]] OwnProcess self() const {
-    return {.pid = kSelf, .start = BootTime{processes.at(kSelf).start * kTick}, .tick = kTick};
-  }
-};
+using Host = test::PrintedHost;
+constexpr Micros kTick = Host::kTick;
+constexpr Pid kSelf = Host::kSelf;
 
 Micros error_of(CpuTotal read, std::int64_t ticks) { return std::chrono::abs(read.since_start() - ticks * kTick); }
 
