@@ -508,7 +508,7 @@ void Collector::State::do_step(Tick& tick) {
       tick.step = Step::snapshot;
       return;
     case Step::snapshot:
-      tick.snapshot = snapshots.make(*fleet, charged.resolved, meter, read_host());
+      tick.snapshot = snapshots.make(*fleet, charged.resolved, meter, read_host(), parts.clock.monotonic());
       tick.step = Step::count;
       return;
     case Step::count:

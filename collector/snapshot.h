@@ -56,15 +56,16 @@ struct OtherProgram {
 };
 
 /// Where the CPU time of the whole host went in the interval of the last look. The rows add up:
-/// busy = agents + collector + other + unattributed + rounding (rounding can be negative).
+/// busy = agents + collector + other + unattributed + rounding (rounding is negative or 0: a process is not looked at
+/// in the very moment in which the host's counters are).
 struct HostNow {
   Micros interval{};  ///< 0 until there were two looks
-  Usage busy;         ///< from the kernel's own counters, all CPUs
+  Usage busy;         ///< from the kernel's own counters, all CPUs; never more than all of them in `interval`
   Usage agents;
   Usage collector;
   Usage unattributed;
-  Usage other;     ///< what is left of busy; 0 where that would be negative
-  Usage rounding;  ///< what was cut off there
+  Usage other;     ///< what is left of busy, and at least what its processes were seen to spend
+  Usage rounding;  ///< what busy lacks then
   unsigned cpus = 0;
   Bytes memory_total;
   Bytes memory_available;

@@ -1,6 +1,7 @@
 #include "collector/snapshot_maker.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -36,10 +37,20 @@ std::vector<OtherProgram> top_others(const ProcessTable& table, const Charges& c
   return programs;
 }
 
+/// What of `busy`, which was counted over `counted`, is of an interval that is about as long. A busy host is read later
+/// after one look than after another.
+Usage in_interval(Usage busy, Micros counted, Micros interval) {
+  if (counted <= Micros{0}) {
+    return busy;
+  }
+  const auto part = static_cast<double>(interval.count()) / static_cast<double>(counted.count());
+  return Usage{Micros{std::llround(static_cast<double>(busy.micros().count()) * part)}};
+}
+
 }  // namespace
 
 Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, const Meter& meter,
-                             const HostReading& host) {
+                             const HostReading& host, MonotonicTime read) {
   const auto& charges = meter.last_charges();
   Snapshot snapshot;
   snapshot.processes = meter.last_look().size();
@@ -92,35 +103,36 @@ Snapshot SnapshotMaker::make(const Fleet& fleet, const ResolvedRoots& resolved, 
       all += role.usage;
     }
   }
-  snapshot.host = host_now(meter, host, all, resolved.roots.collector);
+  snapshot.host = host_now(meter, {host, read, meter.last_look().moment().taken}, all, resolved.roots.collector);
   return snapshot;
 }
 
-HostNow SnapshotMaker::host_now(const Meter& meter, const HostReading& host, Usage agents, std::optional<Pid> self) {
+HostNow SnapshotMaker::host_now(const Meter& meter, const Before& at, Usage agents, std::optional<Pid> self) {
   const auto& charges = meter.last_charges();
-  const auto taken = meter.last_look().moment().taken;
   HostNow now;
-  now.cpus = host.cpus;
-  now.memory_total = host.memory_total;
-  now.memory_available = host.memory_available;
+  now.cpus = at.host.cpus;
+  now.memory_total = at.host.memory_total;
+  now.memory_available = at.host.memory_available;
+  Usage nobodys;
   for (std::size_t i = 0; i < charges.processes.size(); ++i) {
     const auto& reading = meter.last_look().readings()[i];
     if (charges.processes[i].why == Attribution::collector && reading.key.pid != self) {
       now.collector_children += reading.resident;
     }
+    nobodys += charges.processes[i].why == Attribution::nobody ? charges.processes[i].usage : Usage{};
   }
   if (before_) {
-    now.interval = taken - before_->taken;
-    now.busy = std::max(host.busy - before_->host.busy, Usage{});
+    now.interval = at.look - before_->look;
+    now.busy = in_interval(std::max(at.host.busy - before_->host.busy, Usage{}), at.read - before_->read, now.interval);
     now.agents = agents;
     now.collector = charges.collector;
     now.unattributed = charges.unattributed;
     const auto rest = now.busy - now.agents - now.collector - now.unattributed;
-    now.other = std::max(rest, Usage{});
+    now.other = std::max(rest, nobodys);
     now.rounding = rest - now.other;
     now.top_others = top_others(meter.last_look(), charges);
   }
-  before_ = Before{host, taken};
+  before_ = at;
   return now;
 }
 

@@ -13,18 +13,19 @@ namespace fleetledger {
 /// Makes snapshots out of looks; remembers of the last one what the host's counters were. One thread; reads no clock.
 class SnapshotMaker {
  public:
-  /// After each look of `meter`, which was charged by `resolved`. `host` was read at the same time. Leaves status,
+  /// After each look of `meter`, which was charged by `resolved`. `host` was read at `read`, a little later. Leaves
   /// ledger and newest row of the agents, and the snapshot's ts, to the caller.
   [[nodiscard]] Snapshot make(const Fleet& fleet, const ResolvedRoots& resolved, const Meter& meter,
-                              const HostReading& host);
+                              const HostReading& host, MonotonicTime read);
 
  private:
-  [[nodiscard]] HostNow host_now(const Meter& meter, const HostReading& host, Usage agents, std::optional<Pid> self);
-
   struct Before {
     HostReading host;
-    MonotonicTime taken;
+    MonotonicTime read;
+    MonotonicTime look;
   };
+
+  [[nodiscard]] HostNow host_now(const Meter& meter, const Before& now, Usage agents, std::optional<Pid> self);
 
   std::optional<Before> before_;
 };

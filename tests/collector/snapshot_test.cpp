@@ -32,11 +32,12 @@ struct Host {
     resolved.roots.collector = 5;
   }
 
-  Snapshot see(Micros after_boot, Micros busy, std::vector<TreeProcess> tree) {
+  /// `busy`: since boot, when the host's counters are read: `late` after the look.
+  Snapshot see(Micros after_boot, Micros busy, std::vector<TreeProcess> tree, Micros late = 0s) {
     tree.push_back({.pid = 1});
     meter.look(look(after_boot, tree), resolved);
     host.busy = CpuTotal{100s + busy};
-    return maker.make(fleet, resolved, meter, host);
+    return maker.make(fleet, resolved, meter, host, meter.last_look().moment().taken + late);
   }
 };
 
@@ -75,6 +76,27 @@ TEST_CASE("where rounding makes the rest negative it is zero, with a row for the
   const auto now = host.see(110s, 2990ms, {{.pid = 20, .parent = 1, .own = 3s}});
   CHECK(now.host.other == Usage{});
   CHECK(now.host.rounding == Usage{-10ms});
+  CHECK(sum_of_rows(now.host) == now.host.busy);
+}
+
+TEST_CASE("a host whose counters were read late after one look was busier than all its cores") {
+  Host host;
+  host.see(100s, 0s, {{.pid = 20, .parent = 1}});
+  const auto now = host.see(101s, 2400ms, {{.pid = 20, .parent = 1, .own = 1s}}, 200ms);
+  CHECK(now.host.interval == Micros{1s});
+  CHECK(now.host.busy == Usage{2s});
+  CHECK(now.host.other == Usage{1s});
+  const auto next = host.see(102s, 4s, {{.pid = 20, .parent = 1, .own = 2s}});
+  CHECK(next.host.busy == Usage{2s});
+}
+
+TEST_CASE("what was seen of everything else was more than everything else") {
+  Host host;
+  host.see(100s, 0s, {{.pid = 20, .parent = 1}, {.pid = 30, .parent = 1}});
+  const auto now = host.see(
+      110s, 3s, {{.pid = 20, .parent = 1, .own = 3s}, {.pid = 30, .parent = 1, .own = 200ms, .name = "cc1plus"}});
+  CHECK(now.host.other == Usage{200ms});
+  CHECK(now.host.rounding == Usage{-200ms});
   CHECK(sum_of_rows(now.host) == now.host.busy);
 }
 
