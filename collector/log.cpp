@@ -138,17 +138,21 @@ void warning_once(std::string_view event, const std::string& key, const std::str
     auto& [mutex, said] = said_once();
     const std::lock_guard lock(mutex);
     const auto name = std::string(event) + '\n' + key;
+    const auto last = said.find(name);
+    if (cause == (last == said.end() ? std::string_view() : std::string_view(last->second))) {
+      return;
+    }
     if (cause.empty()) {
-      said.erase(name);
-      return;
+      said.erase(last);
+    } else {
+      said.insert_or_assign(name, cause);
     }
-    auto& last = said[name];
-    if (last == cause) {
-      return;
-    }
-    last = cause;
   }
-  warning(event, {{"of", key}, {"reason", cause}});
+  if (cause.empty()) {
+    info("over", {{"what", std::string(event)}, {"of", key}});
+  } else {
+    warning(event, {{"of", key}, {"reason", cause}});
+  }
 }
 
 }  // namespace fleetledger::log

@@ -25,8 +25,9 @@ void info(std::string_view event, Fields fields = {});
 void warning(std::string_view event, Fields fields = {});
 void error(std::string_view event, Fields fields = {});
 
-/// Says it once, and again only when `cause` is another than the last time under this key; nothing for an empty cause,
-/// which makes the next one be said again. For what goes wrong at every tick.
+/// Says it once, and again only when `cause` is another than the last time under this key. An empty cause says that it
+/// is over (event=over, what=`event`), if one was said, and makes the next one be said again. For what goes wrong at
+/// every tick.
 void warning_once(std::string_view event, const std::string& key, const std::string& cause);
 /// How many causes are remembered for that.
 [[nodiscard]] std::size_t remembered();

@@ -1,10 +1,12 @@
 #include <cstdio>
+#include <map>
 
 #include "collector/agent_status.h"
 #include "collector/api/json_writer.h"
 #include "collector/api/standing.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
+#include "collector/commands/running_collector.h"
 #include "collector/commands/setup.h"
 #include "collector/commands/table.h"
 #include "config/values.h"
@@ -20,7 +22,8 @@ struct Listed {
   LedgerStanding standing;
 };
 
-std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now) {
+std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now,
+                         const std::map<std::string, std::string>& unavailable) {
   std::vector<Listed> listed;
   for (const auto& agent : fleet.agents) {
     if (agent.silent_since) {  // nor would its ledger answer
@@ -37,6 +40,9 @@ std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now) {
       listed.back().newest = *newest;
     } else {
       listed.back().status = {AgentState::unavailable, newest.error().text};
+    }
+    if (const auto told = unavailable.find(agent.identity.id); told != unavailable.end()) {
+      listed.back().status = {AgentState::unavailable, told->second};
     }
   }
   return listed;
@@ -103,7 +109,7 @@ int agents_command(const CommonArguments& common) {
   }
   const auto fleet = read_fleet(*setup);
   const auto now = system_clock().wall();
-  const auto listed = list(*fleet, *store, now);
+  const auto listed = list(*fleet, *store, now, unavailable_agents(*setup));
   const auto text = common.json ? json_of(listed, now) + '\n' : text_of(listed, now);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return kExitOk;

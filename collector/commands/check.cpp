@@ -9,11 +9,14 @@
 #include "collector/api/standing.h"
 #include "collector/clock.h"
 #include "collector/commands/commands.h"
+#include "collector/commands/running_collector.h"
 #include "collector/commands/setup.h"
+#include "collector/commands/state_folder.h"
 #include "collector/commands/survey.h"
 #include "collector/commands/table.h"
 #include "collector/discovery/roots.h"
 #include "collector/sources/procfs_source.h"
+#include "collector/token_file.h"
 #include "config/values.h"
 
 namespace fleetledger {
@@ -52,6 +55,27 @@ void look_at(LedgerStore& store, WallTime now, Finding& finding) {
   }
 }
 
+/// What `run` needs besides agents: its own folder and its tokens.
+std::vector<Problem> problems_of_start(const Setup& setup) {
+  std::vector<Problem> problems;
+  if (const auto good = check_state_folder(setup.places.state); !good) {
+    problems.push_back({setup.places.state, 0, "", good.error().text});
+  }
+  const auto& http = setup.config.http;
+  const auto check_token = [&](const char* key, const std::string& path, const char* what) {
+    if (const auto token = read_token_file(path, what); !token) {
+      problems.push_back({setup.file, 0, key, token.error().text});
+    }
+  };
+  if (http.enabled) {
+    check_token("http.operator_token_file", http.operator_token_file, "the operator's token");
+  }
+  if (http.enabled && http.metrics_auth == MetricsAuth::token) {
+    check_token("http.metrics_token_file", http.metrics_token_file, "the metrics token");
+  }
+  return problems;
+}
+
 /// The same steps as the daemon's: files, look, panes, roots.
 Findings find_out(const Setup& setup) {
   Findings findings;
@@ -62,6 +86,7 @@ Findings find_out(const Setup& setup) {
   if (!setup.problems.empty()) {
     return findings;
   }
+  findings.problems = problems_of_start(setup);
   findings.fleet = read_fleet(setup);
   const auto survey = survey_host(setup, *findings.fleet);
   if (!survey.processes) {
@@ -85,12 +110,16 @@ Findings find_out(const Setup& setup) {
     refused.insert(resolved.remarks.begin(), resolved.remarks.end());
   }
   const auto store = open_configured_store(setup);
+  const auto unavailable = unavailable_agents(setup);
   const Access access(ApiKeys{}, findings.fleet);
   for (std::size_t at = 0; at < findings.fleet->agents.size(); ++at) {
     const auto& agent = findings.fleet->agents[at];
     Finding finding{&agent, {agent.state(), agent.reason}, std::nullopt, access.refusal(at), agent.remarks};
     if (store && !agent.silent_since) {
       look_at(*store, findings.now, finding);
+    }
+    if (const auto told = unavailable.find(agent.identity.id); told != unavailable.end()) {
+      finding.status = {AgentState::unavailable, told->second};
     }
     const auto [first, last] = refused.equal_range(agent.identity.id);
     std::for_each(first, last, [&](const auto& entry) { finding.remarks.push_back(entry.second); });

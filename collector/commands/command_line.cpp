@@ -1,11 +1,17 @@
 #include "collector/commands/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "collector/commands/commands.h"
+#include "collector/commands/table.h"
+#include "config/suggestion.h"
 #include "config/values.h"
 
 namespace fleetledger {
@@ -33,6 +39,26 @@ void add_duration(CLI::App& verb, const std::string& name, Duration& into, milli
           },
           meaning)
       ->type_name("DURATION");
+}
+
+/// The parser would only say that a command is required.
+int refuse_unknown_command(const CLI::App& app, int argc, const char* const* argv) {
+  if (argc < 2) {
+    std::fputs(app.help().c_str(), stderr);
+    return kExitUsage;
+  }
+  const std::string_view word = argv[1];
+  std::vector<std::string> names;
+  for (const auto* verb : app.get_subcommands({})) {
+    names.push_back(verb->get_name());
+  }
+  if (word.starts_with('-') || std::find(names.begin(), names.end(), word) != names.end()) {
+    return kExitOk;
+  }
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  std::fprintf(stderr, "fleetledger: there is no command %s%s\nRun with --help for more information.\n",
+               printable(word).c_str(), did_you_mean(word, known).c_str());
+  return kExitUsage;
 }
 
 }  // namespace
@@ -97,7 +123,7 @@ int run_command_line(int argc, const char* const* argv) {
   auto* sample_verb = add_verb("sample", "meter a few ticks in the foreground, for the agents whose gate is open",
                                [&] { return sample_command(common, sample); });
   add_json(sample_verb);
-  sample_verb->add_option("--ticks", sample.ticks, "how many; default 1")->check(CLI::PositiveNumber);
+  sample_verb->add_option("--ticks", sample.ticks, "how many; default 1")->check(CLI::Range(1, 1'000'000));
   add_duration(*sample_verb, "--interval", sample.interval, kShortestInterval,
                "between two ticks, from 100ms; default 2s");
   sample_verb->add_flag("--record", sample.record, "write the ledgers too");
@@ -117,6 +143,9 @@ int run_command_line(int argc, const char* const* argv) {
   limits_verb->add_option("--event", limits.event, "only what ran before this one: an id of --json")->type_name("ID");
   add_json(add_verb("version", "say which version this is", [&] { return version_command(common); }));
 
+  if (const int code = refuse_unknown_command(app, argc, argv); code != kExitOk) {
+    return code;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

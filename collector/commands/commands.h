@@ -52,7 +52,7 @@ int top_command(const CommonArguments& common, const TopArguments& arguments);
 int explain_command(const CommonArguments& common, Pid pid);
 
 struct LedgerArguments {
-  std::string agent;  ///< id, or a name that one agent has
+  std::string agent;  ///< id, path, or a name that one agent has
   std::chrono::milliseconds since = std::chrono::hours{1};
   std::optional<std::string> source;
   std::int64_t limit = 200;

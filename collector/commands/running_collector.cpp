@@ -4,6 +4,8 @@
 #include "collector/http/client.h"
 #include "collector/sources/peer_owner.h"
 #include "collector/token_file.h"
+#include "config/json.h"
+#include "core/agent.h"
 
 namespace fleetledger {
 namespace {
@@ -79,6 +81,23 @@ Result<std::string> ask_running_collector(const Setup& setup, const std::string&
     }
   }
   return fail(why);
+}
+
+std::map<std::string, std::string> unavailable_agents(const Setup& setup) {
+  std::map<std::string, std::string> unavailable;
+  const auto answer = ask_running_collector(setup, "/agents");
+  const auto json = answer ? JsonDocument::parse(*answer) : Result<JsonDocument>(fail(answer.error()));
+  if (!json) {
+    return unavailable;
+  }
+  const auto agents = json->root().member("agents");
+  for (std::size_t i = 0; i < agents.size(); ++i) {
+    const auto agent = agents.element(i);
+    if (agent.member("state").text() == to_string(AgentState::unavailable)) {
+      unavailable.emplace(agent.member("id").text().value_or(""), agent.member("reason").text().value_or(""));
+    }
+  }
+  return unavailable;
 }
 
 }  // namespace fleetledger

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "collector/commands/setup.h"
@@ -11,5 +12,9 @@ namespace fleetledger {
 /// addresses. Otherwise an Error: no collector runs, it does not serve, does not take the token, or it is not proven
 /// that it is who listens there: then nothing is sent. Blocks, for a second at most: to be called in the pool.
 [[nodiscard]] Result<std::string> ask_running_collector(const Setup& setup, const std::string& target);
+
+/// The agents whose ledgers the collector of this user that runs cannot write, by id, and why: files alone do not say
+/// so. None where no collector runs. Blocks likewise.
+[[nodiscard]] std::map<std::string, std::string> unavailable_agents(const Setup& setup);
 
 }  // namespace fleetledger

@@ -17,6 +17,7 @@
 #include "collector/log.h"
 #include "config/parse_config.h"
 #include "config/paths.h"
+#include "config/suggestion.h"
 
 extern char** environ;
 
@@ -119,12 +120,6 @@ std::size_t open_ledgers() {
   return static_cast<std::size_t>(std::clamp<rlim_t>(limit.rlim_cur / kLimitPerLedger, 1, kMost));
 }
 
-void print(const std::vector<Problem>& problems, const char* prefix) {
-  for (const auto& problem : problems) {
-    std::fprintf(stderr, "%s%s\n", prefix, to_string(problem).c_str());
-  }
-}
-
 }  // namespace
 
 Setup load_setup(const CommonArguments& common) {
@@ -170,9 +165,15 @@ Setup load_setup(const CommonArguments& common) {
   return setup;
 }
 
+void print_problems(const Setup& setup) {
+  for (const auto& problem : setup.problems) {
+    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  }
+}
+
 std::optional<Setup> load_good_setup(const CommonArguments& common) {
   auto setup = load_setup(common);
-  print(setup.problems, "");
+  print_problems(setup);
   if (!setup.problems.empty()) {
     return std::nullopt;
   }
@@ -203,9 +204,13 @@ std::shared_ptr<const Fleet> read_fleet(const Setup& setup) {
 }
 
 const Agent* find_agent(const Fleet& fleet, const std::string& wanted) {
+  const auto last = wanted.find_last_not_of('/');  // as shells complete a path
+  const auto path = wanted.substr(0, last == std::string::npos ? wanted.size() : last + 1);
   std::vector<const Agent*> found;
+  std::vector<std::string_view> names;
   for (const auto& agent : fleet.agents) {
-    if (agent.identity.id == wanted || agent.identity.path == wanted) {
+    names.push_back(agent.identity.name);
+    if (agent.identity.id == wanted || agent.identity.path == path) {
       return &agent;
     }
     if (agent.identity.name == wanted) {
@@ -220,7 +225,7 @@ const Agent* find_agent(const Fleet& fleet, const std::string& wanted) {
     ids += "\n  " + agent->identity.id;
   }
   print_error({found.empty()
-                   ? "no agent is called " + wanted + "; `fleetledger agents` lists them"
+                   ? "no agent is called " + wanted + did_you_mean(wanted, names) + "; `fleetledger agents` lists them"
                    : std::to_string(found.size()) + " agents are called " + wanted + "; name one by its id:" + ids});
   return nullptr;
 }

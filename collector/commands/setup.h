@@ -26,7 +26,10 @@ struct Setup {
 /// Reads flags, environment and file, in that precedence. Never fails: what is wrong is among the problems.
 [[nodiscard]] Setup load_setup(const CommonArguments& common);
 
-/// The same for verbs that cannot go on with problems: prints them all to stderr and returns nothing.
+/// All of them, to stderr.
+void print_problems(const Setup& setup);
+
+/// Reads likewise for verbs that cannot go on with problems: prints them and returns nothing.
 [[nodiscard]] std::optional<Setup> load_good_setup(const CommonArguments& common);
 
 /// Prints "fleetledger: <text>" to stderr; returns kExitFailed.

@@ -19,16 +19,39 @@ std::string reason() { return std::strerror(errno); }
 
 std::string lock_file(const std::string& folder) { return folder + "/fleetledger.lock"; }
 
-/// The folder in which this one would have to be made, if that belongs to neither us nor root; else empty.
-std::string other_owners(std::filesystem::path folder) {
+/// The nearest folder above, or this one, that is there.
+std::filesystem::path nearest_existing(std::filesystem::path folder) {
   struct stat found {};
-  while (stat(folder.c_str(), &found) != 0) {
-    if (folder == folder.parent_path()) {
-      return {};
-    }
+  while (stat(folder.c_str(), &found) != 0 && folder != folder.parent_path()) {
     folder = folder.parent_path();
   }
-  return found.st_uid == geteuid() || found.st_uid == 0 ? std::string() : folder.string();
+  return folder;
+}
+
+/// The folder in which this one would have to be made, if that belongs to neither us nor root; else empty.
+std::string other_owners(const std::filesystem::path& folder) {
+  const auto there = nearest_existing(folder);
+  struct stat found {};
+  return stat(there.c_str(), &found) != 0 || found.st_uid == geteuid() || found.st_uid == 0 ? std::string()
+                                                                                            : there.string();
+}
+
+/// Of the state folder, which is there.
+Result<void> check_existing(const std::string& folder, const std::string& doing) {
+  struct stat found {};
+  if (lstat(folder.c_str(), &found) != 0) {
+    return fail(doing + reason());
+  }
+  if (!S_ISDIR(found.st_mode)) {
+    return fail(doing + "there is something else in its place");
+  }
+  if (found.st_uid != geteuid()) {
+    return fail(doing + "it belongs to another user");
+  }
+  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return fail(doing + "others may write there; make it yours alone: chmod 700");
+  }
+  return {};
 }
 
 /// The digits that the file begins with.
@@ -54,18 +77,23 @@ Result<void> make_state_folder(const std::string& folder) {
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail(doing + reason());
   }
+  return check_existing(folder, doing);
+}
+
+Result<void> check_state_folder(const std::string& folder) {
+  const auto doing = "use the state folder " + folder + ": ";
   struct stat found {};
-  if (lstat(folder.c_str(), &found) != 0) {
-    return fail(doing + reason());
+  const bool there = lstat(folder.c_str(), &found) == 0;
+  if (const auto good = there ? check_existing(folder, doing) : Result<void>(); !good) {
+    return good;
   }
-  if (!S_ISDIR(found.st_mode)) {
-    return fail(doing + "there is something else in its place");
+  const auto parent = std::filesystem::path(folder).parent_path();
+  if (const auto theirs = other_owners(parent); !there && !theirs.empty()) {
+    return fail(doing + theirs + " belongs to another user");
   }
-  if (found.st_uid != geteuid()) {
-    return fail(doing + "it belongs to another user");
-  }
-  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return fail(doing + "others may write there; make it yours alone: chmod 700");
+  const auto written = there ? std::filesystem::path(folder) : nearest_existing(parent);
+  if (access(written.c_str(), W_OK | X_OK) != 0) {
+    return fail(doing + (there ? "" : written.string() + ": ") + reason());
   }
   return {};
 }

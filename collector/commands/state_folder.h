@@ -16,6 +16,9 @@ namespace fleetledger {
 /// somebody else's.
 [[nodiscard]] Result<void> make_state_folder(const std::string& folder);
 
+/// Whether make_state_folder() and then WriterLock::take() could do it, as far as can be told without making anything.
+[[nodiscard]] Result<void> check_state_folder(const std::string& folder);
+
 /// Who took the writer's lock last, as it said itself in the lock's file.
 struct LockHolder {
   ProcessKey process;

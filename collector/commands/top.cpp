@@ -163,8 +163,10 @@ class Top {
 }  // namespace
 
 int top_command(const CommonArguments& common, const TopArguments& arguments) {
-  const auto setup = load_good_setup(common);
-  if (!setup) {
+  const auto setup = load_setup(common);
+  // A collector that refused this configuration goes on with the one that it had, and shows that it did.
+  if (!setup.problems.empty() && !ask_running_collector(setup, "/fleet/now")) {
+    print_problems(setup);
     return kExitBadConfig;
   }
   log::set_level(LogLevel::error);  // nothing but the page on the terminal
@@ -175,7 +177,7 @@ int top_command(const CommonArguments& common, const TopArguments& arguments) {
   }
   std::optional<Error> failure;
   {
-    Top top(&loop, *setup, arguments, common.json);
+    Top top(&loop, setup, arguments, common.json);
     if (const auto started = top.start(); !started) {
       failure = started.error();
     } else {

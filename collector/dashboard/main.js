@@ -85,7 +85,7 @@ function leaveView() {
 }
 
 function viewOfHash() {
-  const [, id] = /^#\/agents\/([\w.-]+-[0-9a-f]{8})$/.exec(location.hash) ?? [];
+  const [, id] = /^#\/agents\/([\w.-]+)$/.exec(location.hash) ?? [];  // an id, or a name that only one has
   if (caller.caller === 'agent') return new AgentView(caller.agents[0].id);
   return id === undefined ? new FleetView() : new AgentView(id);
 }

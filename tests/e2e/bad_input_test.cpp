@@ -122,6 +122,16 @@ TEST_CASE("every problem of a bad configuration is said with file and line, and 
   CHECK(e2e::parse_json(json.output)["agents"].size() == 0);
 }
 
+TEST_CASE("a command that there is not was not named, nor was the one that was meant") {
+  Host host;
+  const auto wrong = host.run({"chek"});
+  CHECK(wrong.code == 2);
+  CHECK(has(wrong.errors, "there is no command chek; did you mean \"check\"?"));
+  CHECK(host.run({"ledgers", "--help"}).code == 2);
+  CHECK(host.run({"--help"}).code == 0);
+  CHECK(has(host.run({"sample", "--ticks", "0"}).errors, "1 to 1000000"));
+}
+
 TEST_CASE("a ps that is missing or misbehaves brings no rows, and the reason is said") {
   Host host;
   const ServedAgent agent(host, "echo");

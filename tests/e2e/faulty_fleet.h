@@ -20,7 +20,7 @@ namespace fleetledger::e2e {
 
 /// By /proc: what starts no program takes less than its second on a busy host, too.
 inline constexpr auto kServedEverySecond =
-    "http: {listen: [\"127.0.0.1:0\"]}\n"
+    "http: {listen: [\"127.0.0.1:0\", \"unix:~/socket\"]}\n"
     "sampling: {source: procfs, sample_interval: 1s, idle_sample_interval: 1s}\n"
     "storage: {location: agent}\n";
 

@@ -5,6 +5,7 @@
 
 #include "config/json.h"
 #include "tests/e2e/host.h"
+#include "tests/e2e/json.h"
 #include "tests/e2e/served.h"
 
 using namespace fleetledger;
@@ -123,6 +124,11 @@ TEST_CASE("a collector does not start with an operator's token that others may r
   CHECK(refused.errors.find("chmod 600") != std::string::npos);
   CHECK(refused.errors.find(token.substr(0, 64)) == std::string::npos);
   CHECK(text_of_file(file) == token);
+  // What keeps `run` from starting was not among what `check` says.
+  const auto checked = host.run({"check", "--json"});
+  CHECK(checked.code == 78);
+  const auto problem = e2e::parse_json(checked.output)["problems"].with("key", "http.operator_token_file");
+  CHECK(problem["message"].text.find("chmod 600") != std::string::npos);
 }
 
 TEST_CASE("an address that other hosts can reach is bad configuration, unless it is asked for") {

@@ -29,6 +29,12 @@ TEST_CASE("full, read-only and broken disks stop their own ledgers alone, and ar
   for (const auto& [name, reason] : faults) {
     fleet.await_unavailable(name, reason);
     CHECK(fleet.about(name)["reason"].text.find(fleet.file(name)) != std::string::npos);
+    // No file says so: the commands ask the collector.
+    for (const auto* command : {"agents", "check"}) {
+      const auto told = parse_json(fleet.host.run({command, "--json"}).output)["agents"].with("name", name);
+      CHECK(told["state"].text == "unavailable");
+      CHECK(told["reason"].text.find(reason) != std::string::npos);
+    }
   }
   fleet.await_ticks("good", 2);
   for (const auto& [name, reason] : faults) {
@@ -192,6 +198,7 @@ TEST_CASE("a small disk that is full and one that is mounted read-only stop nobo
   fs::remove(place(full) + "/filler");
   const auto before = read_ticks(full.path).size();
   CHECK(test::await([&] { return read_ticks(full.path).size() > before; }));
+  CHECK(daemon.complains("event=over what=ledger_failed of=full"));
   daemon.signal(SIGTERM);
   CHECK(daemon.exit_code() == 0);
   for (const auto* agent : {&good, &full, &readonly}) {

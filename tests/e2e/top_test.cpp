@@ -283,6 +283,14 @@ TEST_CASE("a collector is asked over a Unix socket too") {
   REQUIRE(await([&] {
     return e2e::parse_json(host.run({"top", "--json", "--interval", "100ms"}).output)["from"].text == "collector";
   }));
+  // It goes on where a new configuration was refused, and so did `top` not.
+  host.configure(sampling("unix:" + host / "socket") + "storage: {retentoin: 1d}\n");
+  daemon.signal(SIGHUP);
+  REQUIRE(daemon.complains("event=reload_refused"));
+  const auto top = host.run({"top", "--once"});
+  CHECK(top.code == 0);
+  CHECK(top.output.find("the configuration was refused") != std::string::npos);
+  CHECK(host.run({"agents"}).code == 78);
   daemon.signal(SIGTERM);
   CHECK(daemon.exit_code() == 0);
 }

@@ -105,6 +105,7 @@ TEST_CASE("what stands in the state folder's place is refused, and so is a folde
     const auto path = folder / "state";
     if (!obstacle.put(path, victim)) continue;
     CHECK(contains(refusal(make_state_folder(path)), "make the state folder " + path));
+    CHECK(contains(refusal(check_state_folder(path)), "use the state folder " + path));
     CHECK(text_of_file(victim) == "untouched");
   }
   const TempDir folder;
@@ -115,9 +116,13 @@ TEST_CASE("what stands in the state folder's place is refused, and so is a folde
     fs::create_directory(folder / "loose");
     REQUIRE(::chmod((folder / "loose").c_str(), mode) == 0);
     CHECK(contains(refusal(make_state_folder(folder / "loose")), "chmod 700"));
+    CHECK(contains(refusal(check_state_folder(folder / "loose")), "chmod 700"));
     fs::remove(folder / "loose");
   }
+  CHECK(refusal(check_state_folder(folder / "a/b/state")) == "");
+  CHECK_FALSE(fs::exists(folder / "a"));
   CHECK(refusal(make_state_folder(folder / "a/b/state")) == "");
+  CHECK(refusal(check_state_folder(folder / "a/b/state")) == "");
   struct stat found {};
   REQUIRE(::stat((folder / "a/b/state").c_str(), &found) == 0);
   CHECK((found.st_mode & 07777U) == 0700);
