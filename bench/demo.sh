@@ -82,6 +82,7 @@ fi
 cat <<TEXT
 They run below $demo/fleet. Ctrl-C ends and removes everything.
 Dashboard: http://$(logged address)/ with the token in $(logged file)
+In another terminal: $fleetledger top --home $demo/fleet/home --config $demo/demo.yaml
 
 TEXT
 setpriv --pdeathsig TERM \

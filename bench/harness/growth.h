@@ -20,7 +20,7 @@ struct GrowthPoint {
   Spread bare_ledgers;  ///< the rows of one tick written by SQLite alone, into as many files
 };
 
-/// Meters a fleet that runs, by /proc and by ps, ten ticks each. `options.source` counts for nothing.
+/// Meters a fleet that runs, by /proc and by ps, each as long as `options` says. `options.source` counts for nothing.
 [[nodiscard]] Result<GrowthPoint> measure_growth(const MeteredOptions& options, std::size_t agents);
 
 /// How the collector's own cost grows with the agents from 10 on: see PowerLaw. 0 where it cannot be said.

@@ -23,7 +23,11 @@ std::string counted(std::size_t number, std::string_view one, std::string_view m
 std::string why(const RateLimitEvent& event) {
   const auto reason = event.reason.value_or("");
   const auto detail = event.detail.value_or("");
-  return reason.empty() || detail.empty() ? reason + detail : reason + ": " + detail;
+  if (reason.empty() || detail.empty()) {
+    return reason + detail;
+  }
+  // "throttle-detected" tells nothing that "throttle" does not, and there is little room.
+  return reason.starts_with(event.kind) ? detail : reason + ": " + detail;
 }
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
