@@ -62,19 +62,19 @@ struct Throttled : Host {
 
   Throttled() {
     register_agents({{"luna", luna}, {"nova", nova}, {"torn", torn}});
-    write_ledger(luna, row(then, "agent-server", 300, 1) + row(then - 240'000, "session:build", 120, 60) +
-                           row(then + 60'000, "session:build", 120, 20) +
-                           event("session-sentinel:1:0", then, "throttle",
-                                 "'session-sentinel', 'ada', 'build', 'too many\x1b[2J requests', NULL") +
-                           event("circuit-breaker:2:0", then - 7'200'000, "circuit-open",
-                                 "'circuit-breaker', 'default', NULL, '5 errors in a row', NULL") +
-                           event("circuit-breaker:3:0", then + 1000, "circuit-recover",
-                                 "'circuit-breaker', 'default', NULL, NULL, NULL") +
-                           event("session-sentinel:4:0", then - 90'000'000, "quota",
-                                 "'session-sentinel', 'default', NULL, NULL, NULL") +
-                           "INSERT INTO fleetledger_recoveries VALUES ('session-sentinel:5:0', " +
-                           std::to_string(then + 2000) +
-                           ", 'throttle-recovered', 'session-sentinel', 'default', 'build', NULL, 'after 2 s');");
+    write_ledger(
+        luna, row(then, "agent-server", 300, 1) + row(then - 240'000, "session:build", 120, 60) +
+                  row(then + 60'000, "session:build", 120, 20) +
+                  event("session-sentinel:1:0", then, "throttle",
+                        "'session-sentinel', 'ada', 'build', 'throttle-detected', 'too many\x1b[2J requests'") +
+                  event("circuit-breaker:2:0", then - 7'200'000, "circuit-open",
+                        "'circuit-breaker', 'default', NULL, '5 errors in a row', NULL") +
+                  event("circuit-breaker:3:0", then + 1000, "circuit-recover",
+                        "'circuit-breaker', 'default', NULL, NULL, NULL") +
+                  event("session-sentinel:4:0", then - 90'000'000, "quota",
+                        "'session-sentinel', 'default', NULL, NULL, NULL") +
+                  "INSERT INTO fleetledger_recoveries VALUES ('session-sentinel:5:0', " + std::to_string(then + 2000) +
+                  ", 'throttle-recovered', 'session-sentinel', 'default', 'build', NULL, 'after 2 s');");
     write_ledger(nova,
                  row(then - 10'000, "session:hog", 60, 59) + event("session-sentinel:6:0", then - 30'000, "quota",
                                                                    "'session-sentinel', 'ada', 'hog', NULL, NULL"));
@@ -108,6 +108,7 @@ TEST_CASE("rate-limits tells how often an agent was throttled, and of recoveries
   CHECK(text.output.find("3 events; the breaker opened 0.04 times an hour") != std::string::npos);
   CHECK(text.output.find("how sessions came out of it (not counted)") != std::string::npos);
   CHECK(text.output.find("after 2 s") != std::string::npos);
+  CHECK(text.output.find("  too many?[2J requests") != std::string::npos);  // what the kind says is not said again
   CHECK(text.output.find('\x1b') == std::string::npos);
   const auto none = host.run({"rate-limits", "luna", "--since", "1ms"});
   CHECK(none.code == 0);
