@@ -149,7 +149,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
                Scope scope) {
   const Interval interval(before, now);
   const Ownership owners(interval, roots, membership.members_, scope);
-  const Reaping reaping(interval, membership.unseen_);
+  Reaping reaping(interval, membership.unseen_, membership.lost_);
 
   Charges charges;
   charges.processes.resize(now.size());
@@ -171,6 +171,7 @@ Charges charge(const ProcessTable& before, const ProcessTable& now, const Roots&
   charges.sources = by_source(std::move(last_of_panes), interval, owners, charges.processes);
 
   membership.unseen_ = reaping.unseen();
+  membership.lost_ = reaping.take_lost();
   membership.members_.clear();
   membership.owned_ = 0;
   for (Index i = 0; i < now.size(); ++i) {

@@ -80,8 +80,8 @@ struct Charges {
   Usage unattributed;                    ///< spent by what vanished from several sources at once: whose is unknown
 };
 
-/// What is remembered from look to look: the source of each living process that has one, and what of each living
-/// process's time was charged before it was to be seen in its total. Never holds more.
+/// What is remembered from look to look. Never holds more than an entry of each kind for each living process, and one
+/// for each that vanished since the last look.
 class Membership {
  public:
   struct Member {
@@ -91,10 +91,16 @@ class Membership {
     bool adopted = false;   ///< its parent changed: it no longer follows its parent
     bool orphaned = false;  ///< its source had no root at the last look: it was charged to the agent's orphans
   };
-  /// A process whose children's time was charged before it had waited for them, and of how much of that its total, as
-  /// coarse as it is read, does not tell yet.
+  /// A process that waited for children whose time had been charged, and how much of that its total, as coarse as it is
+  /// read, does not show yet.
   struct Unseen {
     ProcessKey key;
+    Usage rest;
+  };
+  /// What was charged of a process that vanished and that no total shows: who waited for it may have been looked at
+  /// before it did. That will show at the next look, or never.
+  struct Lost {
+    ProcessKey above;  ///< its nearest ancestor that is there
     Usage charged;
   };
 
@@ -108,6 +114,7 @@ class Membership {
 
   std::vector<Member> members_;  ///< in the order of their pids
   std::vector<Unseen> unseen_;   ///< likewise
+  std::vector<Lost> lost_;
   std::size_t owned_ = 0;
 };
 

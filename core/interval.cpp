@@ -96,6 +96,14 @@ Usage Interval::reaped(Index i) const {
   return not_negative((is.with_reaped - is.own) - (was.with_reaped - was.own));
 }
 
+Usage Interval::most_reaped(Index i) const {
+  const auto& is = now.readings()[i];
+  const auto& was = before.readings()[earlier[i]];
+  // Own time that was read too small then, and no more, hides as much of what was reaped.
+  const Usage hidden{is.doubt + was.own_doubt};
+  return not_negative((is.with_reaped - is.own) - (was.with_reaped - was.own) + hidden);
+}
+
 Index Interval::place(const ProcessKey& key) const {
   const auto index = now.index_of(key.pid);
   return index && now.readings()[*index].key == key ? static_cast<Index>(*index) : kNone;

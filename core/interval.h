@@ -34,6 +34,8 @@ struct Interval {
   [[nodiscard]] Usage own(Index i) const;
   /// What a known process newly reaped.
   [[nodiscard]] Usage reaped(Index i) const;
+  /// The most that this can be, by the doubt of the readings; the resolution not counted.
+  [[nodiscard]] Usage most_reaped(Index i) const;
   /// Where the process with this key stands in `now`, or kNone.
   [[nodiscard]] Index place(const ProcessKey& key) const;
 

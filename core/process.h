@@ -46,7 +46,8 @@ struct ProcessReading {
   Uid owner = 0;
   CpuTotal own;          ///< its own CPU time
   CpuTotal with_reaped;  ///< own, and that of the children it has waited for
-  Micros doubt{};        ///< by how much more `with_reaped` may be too small than the table's resolution says
+  Micros own_doubt{};    ///< by how much more `own` may be too small than the table's resolution says
+  Micros doubt{};        ///< likewise `with_reaped`
   Bytes resident;        ///< 0 for a zombie
   bool zombie = false;
   ProcessName name;

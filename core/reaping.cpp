@@ -5,19 +5,18 @@
 
 namespace fleetledger::charging {
 
-Reaping::Reaping(const Interval& interval, const std::vector<Unseen>& unseen)
+Reaping::Reaping(const Interval& interval, const std::vector<Unseen>& unseen, const std::vector<Lost>& lost)
     : interval_(interval),
       slack_(2 * interval.now.moment().cpu_resolution),
       growth_(interval.now.size()),
-      recalled_(interval.now.size()) {
+      charged_before_(interval.now.size()) {
   recall(unseen);
   for (Index i = 0; i < growth_.size(); ++i) {
-    growth_[i] = interval.known(i) ? not_negative(interval.reaped(i) + slack_ - recalled_[i]) : Usage{};
+    growth_[i] = interval.known(i) ? not_negative(interval.reaped(i) + slack_ - charged_before_[i]) : Usage{};
   }
-  charged_before_ = recalled_;
-  find_vanished();
-  if (!vanished_.empty() && !assign_whole()) {
-    assign_in_parts();
+  find_vanished(lost);
+  if (!vanished_.empty()) {
+    assign();
   }
 }
 
@@ -51,76 +50,98 @@ std::vector<Membership::Unseen> Reaping::unseen() const {
 void Reaping::recall(const std::vector<Unseen>& unseen) {
   const auto readings = interval_.now.readings();
   Index i = 0;
-  for (const auto& [key, charged] : unseen) {
+  for (const auto& [key, rest] : unseen) {
     while (i < readings.size() && readings[i].key.pid < key.pid) {
       ++i;
     }
     if (i < readings.size() && readings[i].key == key && interval_.known(i)) {
-      recalled_[i] = charged;
+      charged_before_[i] = rest;
     }
   }
 }
 
 /// All that vanished and that an ancestor can have waited for: nearest to the ancestors first, larger before smaller.
-void Reaping::find_vanished() {
+void Reaping::find_vanished(const std::vector<Lost>& lost) {
   const auto then = interval_.before.readings();
-  const auto most_growth_of = [this](Index j) {
-    return interval_.later[j] == kNone ? Usage{} : most_growth(interval_.later[j]);
-  };
-  std::vector<Above> above(then.size());
-  std::vector<Index> path;
+  above_.resize(then.size());
   for (Index j = 0; j < then.size(); ++j) {
-    const auto total = then[j].with_reaped - CpuTotal{};
-    if (interval_.later[j] != kNone || total == Usage{}) {
-      continue;
-    }
-    for (auto at = j; at != kNone && above[at].depth == 0; at = interval_.before_parents[at]) {
-      path.push_back(at);
-    }
-    for (; !path.empty(); path.pop_back()) {
-      const auto parent = interval_.before_parents[path.back()];
-      above[path.back()] = parent == kNone
-                               ? Above{1, Usage{}}
-                               : Above{above[parent].depth + 1, std::max(above[parent].growth, most_growth_of(parent))};
-    }
-    if (total <= above[j].growth) {
-      vanished_.push_back({j, above[j].depth, total});
+    if (interval_.later[j] == kNone) {
+      add_vanished(interval_.before_parents[j], then[j].with_reaped - CpuTotal{}, false);
     }
   }
-  std::sort(vanished_.begin(), vanished_.end(), [](const Vanished& left, const Vanished& right) {
-    return std::tuple(left.depth, right.total, left.at) < std::tuple(right.depth, left.total, right.at);
+  for (const auto& process : lost) {
+    const auto place = interval_.before.index_of(process.above.pid);
+    if (place && then[*place].key == process.above) {
+      add_vanished(static_cast<Index>(*place), process.charged, true);
+    }
+  }
+  std::stable_sort(vanished_.begin(), vanished_.end(), [](const Vanished& left, const Vanished& right) {
+    return std::tuple(left.depth, right.total) < std::tuple(right.depth, left.total);
   });
 }
 
-Usage Reaping::most_growth(Index i) const {
-  return interval_.known(i) ? interval_.reaped(i) + slack_ + Usage{interval_.now.readings()[i].doubt} : Usage{};
+void Reaping::add_vanished(Index parent, Usage total, bool again) {
+  if (parent == kNone || total == Usage{}) {
+    return;
+  }
+  const auto [depth, most] = above(parent);
+  const Vanished process{parent, depth + 1, total, again};
+  if (total <= std::max(most, most_growth(parent))) {
+    vanished_.push_back(process);
+  } else {
+    lose(process, total);
+  }
 }
 
-/// Each to the first surviving ancestor with room for all of it. Says whether there was one for each; if not, some
-/// were given the room of others.
-bool Reaping::assign_whole() {
+const Reaping::Above& Reaping::above(Index j) {
+  for (auto at = j; at != kNone && above_[at].depth == 0; at = interval_.before_parents[at]) {
+    path_.push_back(at);
+  }
+  for (; !path_.empty(); path_.pop_back()) {
+    const auto parent = interval_.before_parents[path_.back()];
+    above_[path_.back()] =
+        parent == kNone ? Above{1, Usage{}}
+                        : Above{above_[parent].depth + 1, std::max(above_[parent].most_growth, most_growth(parent))};
+  }
+  return above_[j];
+}
+
+/// The most that one of before can have reaped since.
+Usage Reaping::most_growth(Index j) const {
+  const auto i = interval_.later[j];
+  return i == kNone ? Usage{} : interval_.most_reaped(i) + slack_;
+}
+
+void Reaping::assign() {
   const auto smallest =
       std::min_element(vanished_.begin(), vanished_.end(), [](const Vanished& left, const Vanished& right) {
         return left.total < right.total;
       })->total;
-  start_over(smallest);
-  const auto left = take_whole(vanished_);
+  room_ = growth_;
+  open_all(smallest);
+  auto left = take_whole(vanished_);
   if (left.empty()) {
-    return true;
+    return;
   }
   // What is recalled may be another's: where that was wrong it must not keep a whole life from being found.
-  for (Index i = 0; i < room_.size(); ++i) {
-    room_[i] += most_growth(i) - growth_[i];
+  for (Index j = 0; j < interval_.later.size(); ++j) {
+    if (const auto i = interval_.later[j]; i != kNone) {
+      room_[i] += most_growth(j) - growth_[i];
+    }
   }
-  up_ = interval_.before_parents;
-  return take_whole(left).empty();
+  open_all(smallest);
+  left = take_whole(left);
+  if (!left.empty()) {
+    open_all(Usage{Micros{1}});
+    take_in_parts(left);
+  }
 }
 
-/// Those that there was no room for.
+/// Each to the first surviving ancestor with room for all of it. Those that there was none for.
 std::vector<Reaping::Vanished> Reaping::take_whole(const std::vector<Vanished>& processes) {
   std::vector<Vanished> left;
   for (const auto& process : processes) {
-    auto j = open_from(up_[process.at]);
+    auto j = open_from(process.above);
     while (j != kNone && room_[interval_.later[j]] < process.total) {
       j = open_from(up_[j]);
     }
@@ -133,17 +154,26 @@ std::vector<Reaping::Vanished> Reaping::take_whole(const std::vector<Vanished>& 
   return left;
 }
 
-/// Where it cannot be told who waited for what, as much as there is room for counts as charged before: rather too
-/// little is charged then than too much.
-void Reaping::assign_in_parts() {
-  start_over(Usage{Micros{1}});
-  for (const auto& process : vanished_) {
+/// Where it cannot be told who waited for what, as much as there is room for counts as charged before.
+void Reaping::take_in_parts(const std::vector<Vanished>& processes) {
+  for (const auto& process : processes) {
     auto rest = process.total;
-    for (auto j = open_from(up_[process.at]); j != kNone && rest > Usage{}; j = open_from(j)) {
+    for (auto j = open_from(process.above); j != kNone && rest > Usage{}; j = open_from(j)) {
       const auto part = std::min(rest, room_[interval_.later[j]]);
       take(interval_.later[j], part);
       rest -= part;
     }
+    lose(process, rest);
+  }
+}
+
+void Reaping::lose(const Vanished& process, Usage rest) {
+  auto j = process.above;
+  while (j != kNone && interval_.later[j] == kNone) {
+    j = interval_.before_parents[j];
+  }
+  if (!process.again && j != kNone && rest > slack_) {
+    lost_.push_back({interval_.now.readings()[interval_.later[j]].key, rest});
   }
 }
 
@@ -152,11 +182,9 @@ void Reaping::take(Index survivor, Usage part) {
   charged_before_[survivor] += part;
 }
 
-void Reaping::start_over(Usage least) {
+void Reaping::open_all(Usage least) {
   least_ = least;
-  room_ = growth_;
   up_ = interval_.before_parents;
-  charged_before_ = recalled_;
 }
 
 /// The first survivor with room for the least, from j upward. Those without are left out of later walks, so that a

@@ -82,7 +82,7 @@ PsHistory::Range PsHistory::ages_of_whole_ticks(const PsRow& row, Range age) con
 
 /// Share x age, kept inside the whole second that was printed and what age and share allow, in whole ticks; and no more
 /// than the resolution above what is certain. What is read too low is seen at a later look, or when the process is
-/// waited for. What is read too high is charged for good: its parent's reaped time then has no room for it.
+/// waited for. What is read too high may find no room in its parent's reaped time, and is charged for good then.
 PsHistory::Total PsHistory::total(const PsCpu& cpu, Range age, double age_likely, Micros floor) const {
   if (!share_known(cpu)) {
     return {std::max(cpu.at_least, floor), Micros{0}};
@@ -140,13 +140,16 @@ PsHistory::Known PsHistory::read(const PsRow& row, Range now, double now_likely,
   known.with_reaped = all.value;
   known.doubt = all.doubt;
   if (share_known(row.own) || row.own.share_low <= 0) {
-    known.own = total(row.own, age, age_likely, before != nullptr ? before->own : Micros{0}).value;
+    const auto own = total(row.own, age, age_likely, before != nullptr ? before->own : Micros{0});
+    known.own = own.value;
+    known.own_doubt = own.doubt;
   } else {
     // Its share is above what ps shows: what its children had left to it when last seen is taken off.
     const auto reaped = before != nullptr ? before->with_reaped - before->own : Micros{0};
     const auto most = row.own.at_least + std::chrono::seconds(1) - own_.tick;
     known.own = std::clamp(known.with_reaped - reaped, row.own.at_least, most);
     known.own = std::max(known.own, before != nullptr ? before->own : Micros{0});
+    known.own_doubt = std::max(most - known.own, Micros{0});
   }
   known.own = std::min(known.own, known.with_reaped);
   return known;
@@ -216,6 +219,7 @@ Result<ProcessTable> PsHistory::take(PsLook look) {
     reading.owner = row->owner;
     reading.own = CpuTotal{known.back().own};
     reading.with_reaped = CpuTotal{known.back().with_reaped};
+    reading.own_doubt = known.back().own_doubt;
     reading.doubt = known.back().doubt;
     reading.resident = row->zombie ? Bytes{} : row->resident;
     reading.zombie = row->zombie;

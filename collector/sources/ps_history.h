@@ -44,7 +44,8 @@ using StartOf = std::function<std::optional<BootTime>(Pid)>;
 /// one tick's usage: 0 and 0.01 s up to ten minutes of age, 0.01 and 0.03 s at an hour, where the step of the share is
 /// 0.036 s; 0.2 and 0.5 s at a day, where it is 0.9 s and little more than s is left. Above 99 % ps caps the share and
 /// %cpu stands in, without decimals from 100 % on: 0.15 and 0.5 s for processes busy on several cores at once.
-/// Never off by a second, and errors do not add up: what one look misses the next has.
+/// No reading is off by a second, and errors do not add up: what one look misses the next has. Each says by how much it
+/// may be too small.
 class PsHistory {
  public:
   /// `start_of`: empty where the kernel cannot be asked.
@@ -73,7 +74,8 @@ class PsHistory {
     Micros own{};
     Micros with_reaped_floor{};
     Micros with_reaped{};
-    Micros doubt{};  ///< see ProcessReading
+    Micros own_doubt{};  ///< see ProcessReading
+    Micros doubt{};      ///< likewise
   };
   struct Total {
     Micros value{};

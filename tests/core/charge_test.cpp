@@ -45,8 +45,15 @@ class Meter {
     return *this;
   }
 
-  const Charges& look(const std::vector<TreeProcess>& processes) {
-    auto now = fleetledger::test::look(next_, processes, resolution, slack);
+  const Charges& look(const std::vector<TreeProcess>& processes) { return look_at_doubt(processes, 0s); }
+  /// Readings that may be too small by so much.
+  const Charges& look_at_doubt(const std::vector<TreeProcess>& processes, Micros doubt) {
+    auto sure = fleetledger::test::look(next_, processes, resolution, slack);
+    std::vector<ProcessReading> readings(sure.readings().begin(), sure.readings().end());
+    for (auto& reading : readings) {
+      reading.own_doubt = reading.doubt = doubt;
+    }
+    ProcessTable now(sure.moment(), std::move(readings));
     next_ += 10s;
     charges = charge(last_, now, roots, membership, scope);
     last_ = std::move(now);
@@ -211,6 +218,44 @@ TEST_CASE("a child that nobody waited for takes nothing from others") {
   meter.look({{.pid = 1}, {.pid = 10, .parent = 1, .own = 2s}});
   CHECK(meter.usage(kServer) == 2s);
   CHECK(meter.nobodys() == 0s);
+}
+
+TEST_CASE("a child that was waited for between the looks at its parent and at itself was charged all its life again") {
+  Meter meter;
+  meter.root(10, kServer).look({{.pid = 10}, {.pid = 11, .parent = 10, .own = 600s}});
+  meter.look({{.pid = 10}});  // 10 was looked at before it waited, and then 11 was not there any more
+  CHECK(meter.usage(kServer) == 0s);
+  meter.look({{.pid = 10, .reaped = 601s}});
+  CHECK(meter.usage(kServer) == 1s);
+  meter.look({{.pid = 10, .reaped = 1201s}});
+  CHECK(meter.usage(kServer) == 600s);
+}
+
+TEST_CASE("what was not found at the next look either was not waited for") {
+  Meter meter;
+  meter.root(10, kServer).look({{.pid = 10}, {.pid = 11, .parent = 10, .own = 4s}});
+  meter.look({{.pid = 10}});
+  meter.look({{.pid = 10}});
+  meter.look({{.pid = 10, .reaped = 5s}});
+  CHECK(meter.usage(kServer) == 5s);
+}
+
+TEST_CASE("one stranger beside a child that was waited for cost the benefit of the doubt of all") {
+  Meter meter;
+  meter.root(10, kServer)
+      .look({{.pid = 10}, {.pid = 11, .parent = 10, .own = 100s}, {.pid = 12, .parent = 10, .own = 500ms}});
+  meter.look_at_doubt({{.pid = 10, .reaped = 99'200ms}}, 1s);  // of 100 s
+  CHECK(meter.usage(kServer) == 0s);
+  meter.look({{.pid = 10, .reaped = 100s}});
+  CHECK(meter.usage(kServer) == 0s);
+}
+
+TEST_CASE("own time that was read too small and then right hid what a process had reaped") {
+  Meter meter;
+  meter.root(10, kServer);
+  meter.look_at_doubt({{.pid = 10, .own = 1s}, {.pid = 11, .parent = 10, .own = 50s}}, 1s);
+  meter.look_at_doubt({{.pid = 10, .own = 1900ms, .reaped = 49'200ms}}, 1s);
+  CHECK(meter.usage(kServer) <= 900ms);
 }
 
 TEST_CASE("what was waited for by an ancestor further up is looked for there") {
