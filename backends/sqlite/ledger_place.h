@@ -48,7 +48,7 @@ struct FileStamp {
 /// What stat says of a ledger: whether it may be read as a file that never changes, and later whether it did change.
 struct LedgerRest {
   FileStamp file;
-  FileStamp wal;             ///< zeros if there is none
+  FileStamp wal;            ///< zeros if there is none
   bool no_journal = false;  ///< no rows outside the file itself: no -journal, no -wal or an empty one
   bool left = false;        ///< rows in a -wal, but no -shm and no -journal: nobody has it open
 

@@ -17,7 +17,6 @@ class HomeRegistry {
   /// `home` is a real path.
   explicit HomeRegistry(std::string home) : home_(std::move(home)) {}
 
-
   /// Whether anything below is different from before. A registry that cannot be read leaves what was known.
   bool refresh(Uid user, WallTime now);
 
