@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -29,7 +30,12 @@ class CountedPs {
                                                      "' ]; then\n  echo >>'" + host / "held" + "'\n  read -r _ <'" +
                                                      host / "gate" + "'\nfi\nexec /usr/bin/ps \"$@\"")) {
     REQUIRE(::mkfifo((host / "gate").c_str(), 0600) == 0);
+    gate_ = ::open((host / "gate").c_str(), O_RDWR | O_CLOEXEC);  // so that neither side waits for the other to open it
+    REQUIRE(gate_ >= 0);
   }
+  CountedPs(const CountedPs&) = delete;
+  CountedPs& operator=(const CountedPs&) = delete;
+  ~CountedPs() { ::close(gate_); }
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::size_t calls() const { return lines("calls"); }
@@ -41,7 +47,7 @@ class CountedPs {
   }
   void release() {
     std::filesystem::remove(host_ / "hold");
-    std::ofstream(host_ / "gate") << '\n';
+    REQUIRE(::write(gate_, "\n", 1) == 1);
   }
 
  private:
@@ -51,6 +57,7 @@ class CountedPs {
 
   Host& host_;
   std::string path_;
+  int gate_ = -1;
 };
 
 std::string every_second_with(const CountedPs& ps) {

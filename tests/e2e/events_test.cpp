@@ -91,11 +91,13 @@ TEST_CASE("what the rate-limit sentinel of an agent logs is in its ledger soon, 
   CHECK(answer["byKind"][0]["kind"].text == "throttle");
   CHECK(answer["events"][0]["reason"].text == "throttle-escalated");
   CHECK(answer["events"][0]["sessionName"].text == "build");
-  const auto metrics = served.get("/metrics", served.operators_token()).body;
-  CHECK(metrics.find("fleetledger_agent_rate_limit_events_total{agent=\"" + id + "\",kind=\"throttle\"} 2") !=
-        std::string::npos);
-  CHECK(metrics.find("fleetledger_agent_event_lines_skipped_total{agent=\"" + id + "\",reason=\"not_json\"} 1") !=
-        std::string::npos);
+  for (const std::string& series :
+       {"fleetledger_agent_rate_limit_events_total{agent=\"" + id + "\",kind=\"throttle\"} 2",
+        "fleetledger_agent_event_lines_skipped_total{agent=\"" + id + "\",reason=\"not_json\"} 1"}) {
+    INFO(series);
+    CHECK(test::await(
+        [&] { return served.get("/metrics", served.operators_token()).body.find(series) != std::string::npos; }));
+  }
   // A log that is written anew is read again, and nothing of it recorded or counted again.
   std::ostringstream old;
   old << std::ifstream(metered.log).rdbuf();

@@ -242,10 +242,10 @@ TEST_CASE("for an ordinary user all works although nobody of his may look into t
   }));
   const auto why = host.run({"explain", std::to_string(planted.orphan->pid()), "--json"});
   CHECK(parse_json(why.output)["source"].text == "orphans");
-  const auto top = parse_json(host.run({"top", "--json"}).output);
-  INFO(host.run({"top", "--json"}).output.substr(0, 300));
-  CHECK(top["from"].text == "collector");
-  CHECK(top["collector"]["rssBytes"].number > 1e6);
+  CHECK(test::await([&] {
+    const auto top = parse_json(host.run({"top", "--json"}).output);
+    return top["from"].text == "collector" && top["collector"]["rssBytes"].number > 1e6;
+  }));
   daemon->signal(SIGTERM);
   CHECK(daemon->exit_code() == 0);
 }

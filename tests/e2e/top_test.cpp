@@ -246,13 +246,16 @@ TEST_CASE("top shows the last look of the collector that runs, and hands its tok
   const auto first = e2e::parse_json(last)["ts"].number;
   REQUIRE(await([&] {
     last = host.run({"top", "--json"}).output;
-    return e2e::parse_json(last)["ts"].number > first;
+    const auto numbers = e2e::parse_json(last);
+    // On a busy host a look that comes late is followed by one that comes soon.
+    return numbers["from"].text == "collector" && numbers["ts"].number > first && numbers["intervalMs"].number >= 500;
   }));
   const auto top = e2e::parse_json(last);
   CHECK(top["why"].is_null());
-  CHECK(top["intervalMs"].number >= 500);
   check_numbers(top);
-  CHECK(host.run({"top", "--once"}).output.find("the collector's last look, ") != std::string::npos);
+  CHECK(await([&] {
+    return host.run({"top", "--once"}).output.find("the collector's last look, ") != std::string::npos;
+  }));
 
   // A token that others may read is not used, as the collector would not.
   const auto token = host.home() + "/.local/state/fleetledger/operator.token";
@@ -287,9 +290,10 @@ TEST_CASE("a collector is asked over a Unix socket too") {
   host.configure(sampling("unix:" + host / "socket") + "storage: {retentoin: 1d}\n");
   daemon.signal(SIGHUP);
   REQUIRE(daemon.complains("event=reload_refused"));
-  const auto top = host.run({"top", "--once"});
-  CHECK(top.code == 0);
-  CHECK(top.output.find("the configuration was refused") != std::string::npos);
+  CHECK(await([&] {
+    const auto top = host.run({"top", "--once"});
+    return top.code == 0 && top.output.find("the configuration was refused") != std::string::npos;
+  }));
   CHECK(host.run({"agents"}).code == 78);
   daemon.signal(SIGTERM);
   CHECK(daemon.exit_code() == 0);

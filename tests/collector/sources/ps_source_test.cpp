@@ -216,8 +216,8 @@ TEST_CASE_METHOD(Fixture, "a zombie is shown as one, with its name and without m
 }
 
 TEST_CASE_METHOD(Fixture, "a ps that fails, hangs, prints rubbish or not us is a failed look, and the next is good") {
-  const auto reason = [&](const std::string& body) {
-    auto ps = source(dir.script("ps", body), 2s);
+  const auto reason = [&](const std::string& body, std::chrono::milliseconds timeout = 20s) {
+    auto ps = source(dir.script("ps", body), timeout);
     const auto table = look(*ps);
     return table ? std::string("no failure") : table.error().text;
   };
@@ -230,7 +230,7 @@ TEST_CASE_METHOD(Fixture, "a ps that fails, hangs, prints rubbish or not us is a
   CHECK(reason(real + " \"$@\" | grep -v sources_tests").find("our own process") != std::string::npos);
   CHECK(reason(real + " \"$@\"; exit 1").ends_with("it ended with status 1"));
   CHECK(reason("exit 0").ends_with("it is empty"));
-  CHECK(reason("exec sleep 1000").ends_with("it did not end within 2000 ms and was killed"));
+  CHECK(reason("exec sleep 1000", 2s).ends_with("it did not end within 2000 ms and was killed"));
   CHECK(reason("exec " + real + " \"$@\"") == "no failure");
 }
 
