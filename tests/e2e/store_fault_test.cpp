@@ -31,7 +31,7 @@ TEST_CASE("full, read-only and broken disks stop their own ledgers alone, and ar
     CHECK(fleet.about(name)["reason"].text.find(fleet.file(name)) != std::string::npos);
     // No file says so: the commands ask the collector.
     for (const auto* command : {"agents", "check"}) {
-      CHECK(test::await([&] {
+      CHECK(test::await([&, name = name, reason = reason] {
         const auto told = parse_json(fleet.host.run({command, "--json"}).output)["agents"].with("name", name);
         return told["state"].text == "unavailable" && told["reason"].text.find(reason) != std::string::npos;
       }));
