@@ -14,6 +14,7 @@
 
 #include "backends/backends.h"
 #include "collector/clock.h"
+#include "collector/commands/table.h"
 #include "collector/log.h"
 #include "config/parse_config.h"
 #include "config/paths.h"
@@ -207,9 +208,9 @@ const Agent* find_agent(const Fleet& fleet, const std::string& wanted) {
   const auto last = wanted.find_last_not_of('/');  // as shells complete a path
   const auto path = wanted.substr(0, last == std::string::npos ? wanted.size() : last + 1);
   std::vector<const Agent*> found;
-  std::vector<std::string_view> names;
+  std::vector<std::string> names;  // foreign text, for a terminal
   for (const auto& agent : fleet.agents) {
-    names.push_back(agent.identity.name);
+    names.push_back(printable(agent.identity.name));
     if (agent.identity.id == wanted || agent.identity.path == path) {
       return &agent;
     }
@@ -220,12 +221,13 @@ const Agent* find_agent(const Fleet& fleet, const std::string& wanted) {
   if (found.size() == 1) {
     return found.front();
   }
+  const std::vector<std::string_view> known(names.begin(), names.end());
   std::string ids;
   for (const auto* agent : found) {
     ids += "\n  " + agent->identity.id;
   }
   print_error({found.empty()
-                   ? "no agent is called " + wanted + did_you_mean(wanted, names) + "; `fleetledger agents` lists them"
+                   ? "no agent is called " + wanted + did_you_mean(wanted, known) + "; `fleetledger agents` lists them"
                    : std::to_string(found.size()) + " agents are called " + wanted + "; name one by its id:" + ids});
   return nullptr;
 }

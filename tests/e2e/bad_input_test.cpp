@@ -132,6 +132,16 @@ TEST_CASE("a command that there is not was not named, nor was the one that was m
   CHECK(has(host.run({"sample", "--ticks", "0"}).errors, "1 to 1000000"));
 }
 
+TEST_CASE("the name of an agent that was nearly named reached the terminal as it was") {
+  Host host;
+  const ServedAgent agent(host, "ech\x1b[2Jo");
+  host.register_agents({agent.entry()});
+  const auto near = host.run({"summary", "ech?[2J"});
+  CHECK(near.code == 1);
+  CHECK(has(near.errors, "did you mean \"ech?[2Jo\"?"));
+  CHECK_FALSE(has(near.errors, "\x1b"));
+}
+
 TEST_CASE("a ps that is missing or misbehaves brings no rows, and the reason is said") {
   Host host;
   const ServedAgent agent(host, "echo");
