@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <map>
 
 #include "collector/agent_status.h"
 #include "collector/api/json_writer.h"
@@ -8,41 +7,26 @@
 #include "collector/commands/commands.h"
 #include "collector/commands/running_collector.h"
 #include "collector/commands/setup.h"
+#include "collector/commands/survey.h"
 #include "collector/commands/table.h"
 #include "config/values.h"
 
 namespace fleetledger {
 namespace {
 
-/// An agent, and the newest row of its ledger.
 struct Listed {
   const Agent* agent = nullptr;
-  AgentStatus status;
-  std::optional<WallTime> newest;
-  LedgerStanding standing;
+  LedgerSurvey ledger;
 };
 
-std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now,
-                         const std::map<std::string, std::string>& unavailable) {
+std::vector<Listed> list(const Setup& setup, const Fleet& fleet, LedgerStore& store, WallTime now) {
+  const auto unavailable = unavailable_agents(setup);
   std::vector<Listed> listed;
   for (const auto& agent : fleet.agents) {
     if (agent.silent_since) {  // nor would its ledger answer
-      listed.push_back({&agent, {agent.state(), agent.reason}, {}, {}});
-      continue;
-    }
-    auto standing = store.standing(ledger_of(agent), now);
-    listed.push_back({&agent, status_with(agent, standing, now), {}, std::move(standing)});
-    if (!agent.gate.ledger) {
-      continue;
-    }
-    const auto newest = store.newest_sample(ledger_of(agent));
-    if (newest) {
-      listed.back().newest = *newest;
+      listed.push_back({&agent, {{agent.state(), agent.reason}, {}, {}}});
     } else {
-      listed.back().status = {AgentState::unavailable, newest.error().text};
-    }
-    if (const auto told = unavailable.find(agent.identity.id); told != unavailable.end()) {
-      listed.back().status = {AgentState::unavailable, told->second};
+      listed.push_back({&agent, survey_ledger(store, agent, now, unavailable)});
     }
   }
   return listed;
@@ -51,7 +35,8 @@ std::vector<Listed> list(const Fleet& fleet, LedgerStore& store, WallTime now,
 std::string json_of(const std::vector<Listed>& listed, WallTime now) {
   JsonWriter json;
   json.object().key("agents").array();
-  for (const auto& [agent, status, newest, standing] : listed) {
+  for (const auto& [agent, ledger] : listed) {
+    const auto& [status, standing, newest] = ledger;
     json.object()
         .field("id", agent->identity.id)
         .field("name", agent->identity.name)
@@ -83,7 +68,8 @@ std::string text_of(const std::vector<Listed>& listed, WallTime now) {
   using Align = Table::Align;
   Table table({{"AGENT", Align::left, 30}, {"STATE"}, {"SESSIONS", Align::right}, {"NEWEST SAMPLE"}});
   std::string reasons;
-  for (const auto& [agent, status, newest, standing] : listed) {
+  for (const auto& [agent, ledger] : listed) {
+    const auto& [status, standing, newest] = ledger;
     table.row({agent->identity.id, std::string(to_string(status.state)), std::to_string(agent->live_sessions.size()),
                newest ? utc_text(*newest) : "none"});
     if (!status.reason.empty()) {
@@ -109,7 +95,7 @@ int agents_command(const CommonArguments& common) {
   }
   const auto fleet = read_fleet(*setup);
   const auto now = system_clock().wall();
-  const auto listed = list(*fleet, *store, now, unavailable_agents(*setup));
+  const auto listed = list(*setup, *fleet, *store, now);
   const auto text = common.json ? json_of(listed, now) + '\n' : text_of(listed, now);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return kExitOk;

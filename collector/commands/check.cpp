@@ -39,22 +39,6 @@ struct Findings {
   std::vector<Finding> agents;
 };
 
-/// Whether the ledger can be read, and who writes it; without making it.
-void look_at(LedgerStore& store, WallTime now, Finding& finding) {
-  const auto& agent = *finding.agent;
-  const auto& standing = finding.ledger.emplace(store.standing(ledger_of(agent), now));
-  if (!agent.gate.ledger) {
-    return;
-  }
-  finding.status = status_with(agent, standing, now);
-  if (auto remark = standing_remark(agent, standing, now); !remark.empty()) {
-    finding.remarks.push_back(std::move(remark));
-  }
-  if (const auto newest = store.newest_sample(ledger_of(agent)); !newest) {
-    finding.status = {AgentState::unavailable, newest.error().text};
-  }
-}
-
 /// What `run` needs besides agents: its own folder and its tokens.
 std::vector<Problem> problems_of_start(const Setup& setup) {
   std::vector<Problem> problems;
@@ -116,10 +100,12 @@ Findings find_out(const Setup& setup) {
     const auto& agent = findings.fleet->agents[at];
     Finding finding{&agent, {agent.state(), agent.reason}, std::nullopt, access.refusal(at), agent.remarks};
     if (store && !agent.silent_since) {
-      look_at(*store, findings.now, finding);
-    }
-    if (const auto told = unavailable.find(agent.identity.id); told != unavailable.end()) {
-      finding.status = {AgentState::unavailable, told->second};
+      auto ledger = survey_ledger(*store, agent, findings.now, unavailable);
+      finding.status = std::move(ledger.status);
+      if (auto remark = standing_remark(agent, ledger.standing, findings.now); !remark.empty()) {
+        finding.remarks.push_back(std::move(remark));
+      }
+      finding.ledger = std::move(ledger.standing);
     }
     const auto [first, last] = refused.equal_range(agent.identity.id);
     std::for_each(first, last, [&](const auto& entry) { finding.remarks.push_back(entry.second); });

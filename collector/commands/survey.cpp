@@ -31,4 +31,23 @@ Survey survey_host(const Setup& setup, const Fleet& fleet) {
   return survey;
 }
 
+LedgerSurvey survey_ledger(LedgerStore& store, const Agent& agent, WallTime now,
+                           const std::map<std::string, std::string>& unavailable) {
+  LedgerSurvey survey;
+  survey.standing = store.standing(ledger_of(agent), now);
+  survey.status = status_with(agent, survey.standing, now);
+  if (!agent.gate.ledger) {
+    return survey;
+  }
+  if (const auto newest = store.newest_sample(ledger_of(agent))) {
+    survey.newest = *newest;
+  } else {
+    survey.status = {AgentState::unavailable, newest.error().text};
+  }
+  if (const auto told = unavailable.find(agent.identity.id); told != unavailable.end()) {
+    survey.status = {AgentState::unavailable, told->second};
+  }
+  return survey;
+}
+
 }  // namespace fleetledger
