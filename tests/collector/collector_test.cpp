@@ -100,6 +100,26 @@ struct Host {
   }
 };
 
+/// A host with one agent, by its id, of which one row was written.
+struct Written : Host {
+  std::string id = add_agent("echo", kServer).identity.id;
+
+  Written() {
+    show({{.pid = kServer, .parent = 1}});
+    tick();
+    loop.advance(50s);
+    show({{.pid = kServer, .parent = 1, .own = 1s}});
+    tick();
+    REQUIRE(store.written[id].size() == 1);
+  }
+  /// Its files are other ones now.
+  void reread() {
+    ++fleet.version;
+    collector.reread_files(Depth::changed);
+    loop.run_jobs();
+  }
+};
+
 const Sample* row(const AgentReport& agent, const std::string& source) {
   for (const auto& sample : agent.samples) {
     if (sample.source == source) {
@@ -508,44 +528,21 @@ TEST_CASE("ticks that are asked for come though no agent is metered") {
 }
 
 TEST_CASE("an agent that leaves the registry has its ledger let go") {
-  Host host;
-  const auto id = host.add_agent("echo", kServer).identity.id;
-  host.show({{.pid = kServer, .parent = 1}});
-  host.tick();
-  host.loop.advance(50s);
-  host.show({{.pid = kServer, .parent = 1, .own = 1s}});
-  host.tick();
-  REQUIRE(host.store.written[id].size() == 1);
+  Written host;
   host.fleet.agents.clear();
   host.fleet.access.clear();
-  ++host.fleet.version;
-  host.collector.reread_files(Depth::changed);
-  host.loop.run_jobs();
-  CHECK(host.store.released[id] == 1);
+  host.reread();
+  CHECK(host.store.released[host.id] == 1);
 }
 
 TEST_CASE("the ledger of an agent that was switched off, or is written elsewhere now, was held open for ever") {
-  const auto switched_off = [](Agent& agent) { agent.gate.ledger = false; };
-  const auto moved = [](Agent& agent) { agent.settings.location = LedgerLocation::central; };
-  for (const std::function<void(Agent&)>& change : {std::function<void(Agent&)>(switched_off), {moved}}) {
-    Host host;
-    const auto id = host.add_agent("echo", kServer).identity.id;
-    host.show({{.pid = kServer, .parent = 1}});
-    host.tick();
-    host.loop.advance(50s);
-    host.show({{.pid = kServer, .parent = 1, .own = 1s}});
-    host.tick();
-    REQUIRE(host.store.written[id].size() == 1);
-    ++host.fleet.version;
-    host.collector.reread_files(Depth::changed);
-    host.loop.run_jobs();
-    CHECK(host.store.released[id] == 0);
-    change(host.fleet.agents[0]);
-    ++host.fleet.version;
-    host.collector.reread_files(Depth::changed);
-    host.loop.run_jobs();
-    CHECK(host.store.released[id] == 1);
-  }
+  Written host;
+  host.reread();
+  CHECK(host.store.released[host.id] == 0);
+  SECTION("switched off") { host.fleet.agents[0].gate.ledger = false; }
+  SECTION("written elsewhere") { host.fleet.agents[0].settings.location = LedgerLocation::central; }
+  host.reread();
+  CHECK(host.store.released[host.id] == 1);
 }
 
 TEST_CASE("a ledger that cannot be written makes its agent unavailable, and the others go on") {

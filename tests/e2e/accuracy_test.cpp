@@ -55,8 +55,8 @@ TEST_CASE("flat, deep and long loads are within 2 % and 0.3 s of what the kernel
     }
     const double used = truth_at(*truth, own.back().ts) - truth_at(*truth, own.front().ts);
     INFO(session["id"].text << ": measured " << measured << " s, used " << used << " s" << ticks.str());
-    CHECK(used >
-          0.5);  // so that what was not measured would show, on a host that gives a load half of its time as well
+    // So that what was not measured would show, on a host that gives a load half of its time as well.
+    CHECK(used > 0.5);
     CHECK(std::abs(measured - used) <= 0.02 * used + 0.3);
   }
 }

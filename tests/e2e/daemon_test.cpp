@@ -1,6 +1,5 @@
 #include <catch2/catch.hpp>
 #include <csignal>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -11,6 +10,7 @@
 #include "tests/e2e/generated_fleet.h"
 #include "tests/e2e/json.h"
 #include "tests/e2e/ledger.h"
+#include "tests/support/gate.h"
 
 using namespace fleetledger;
 using e2e::GeneratedFleet;
@@ -26,16 +26,10 @@ class CountedPs {
  public:
   explicit CountedPs(Host& host)
       : host_(host),
+        gate_(host / "gate"),
         path_(host.folder().script("counted-ps", "echo >>'" + host / "calls" + "'\nif [ -e '" + host / "hold" +
                                                      "' ]; then\n  echo >>'" + host / "held" + "'\n  read -r _ <'" +
-                                                     host / "gate" + "'\nfi\nexec /usr/bin/ps \"$@\"")) {
-    REQUIRE(::mkfifo((host / "gate").c_str(), 0600) == 0);
-    gate_ = ::open((host / "gate").c_str(), O_RDWR | O_CLOEXEC);  // so that neither side waits for the other to open it
-    REQUIRE(gate_ >= 0);
-  }
-  CountedPs(const CountedPs&) = delete;
-  CountedPs& operator=(const CountedPs&) = delete;
-  ~CountedPs() { ::close(gate_); }
+                                                     gate_.path() + "'\nfi\nexec /usr/bin/ps \"$@\"")) {}
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::size_t calls() const { return lines("calls"); }
@@ -47,7 +41,7 @@ class CountedPs {
   }
   void release() {
     std::filesystem::remove(host_ / "hold");
-    REQUIRE(::write(gate_, "\n", 1) == 1);
+    gate_.open();
   }
 
  private:
@@ -56,8 +50,8 @@ class CountedPs {
   }
 
   Host& host_;
+  test::Gate gate_;
   std::string path_;
-  int gate_ = -1;
 };
 
 std::string every_second_with(const CountedPs& ps) {

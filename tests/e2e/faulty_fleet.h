@@ -103,6 +103,7 @@ struct FaultyFleet {
   [[nodiscard]] std::size_t missing(const std::string& name, const std::string& good) const {
     const auto all = read_ticks(path(good));
     const auto kept = read_ticks(path(name));
+    REQUIRE_FALSE(kept.empty());
     return static_cast<std::size_t>(std::count_if(
         all.begin(), all.end(), [&](const auto ts) { return ts < *kept.rbegin() && !kept.contains(ts); }));
   }

@@ -1,7 +1,6 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <csignal>
-#include <fcntl.h>
 #include <fstream>
 #include <poll.h>
 #include <sys/ptrace.h>
@@ -10,6 +9,7 @@
 
 #include "config/json.h"
 #include "tests/e2e/served.h"
+#include "tests/support/gate.h"
 #include "tests/support/notify_socket.h"
 
 using namespace fleetledger;
@@ -106,24 +106,20 @@ TEST_CASE("the start is over with the first look, the watchdog hears of a loop t
   Host host;
   const bool by_path = GENERATE(true, false);
   NotifySocket manager(by_path ? host / "notify" : "@fleetledger-e2e-" + std::to_string(getpid()));
-  REQUIRE(::mkfifo((host / "gate").c_str(), 0600) == 0);
+  test::Gate gate(host / "gate");
   host.configure(every_second_with(host.folder().script(
-      "held-ps", "[ -e '" + host / "open" + "' ] || read -r _ <'" + host / "gate" + "'\nexec /usr/bin/ps \"$@\"")));
+      "held-ps", "[ -e '" + host / "open" + "' ] || read -r _ <'" + gate.path() + "'\nexec /usr/bin/ps \"$@\"")));
   const ServedAgent agent(host, "echo");
   host.make_agent("silent", "{}");
   host.register_agents({agent.entry(), {"silent", host.home() + "/.instar/agents/silent", 0, ""}});
   host.set_variables({"NOTIFY_SOCKET=" + manager.name(), "WATCHDOG_USEC=400000"});
-  // Open at both ends, so that neither side waits for the other.
-  const int gate = ::open((host / "gate").c_str(), O_RDWR | O_CLOEXEC);
-  REQUIRE(gate >= 0);
   auto daemon = start_by_shell(host, "WATCHDOG_PID=$$ exec \"$program\" run \"$@\"");
 
   REQUIRE(manager.comes("WATCHDOG=1", 5));
   CHECK(manager.count("READY=1") == 0);
   CHECK(manager.count("STATUS=") == 0);
   host.folder().write("open", "");
-  REQUIRE(::write(gate, "\n", 1) == 1);
-  ::close(gate);
+  gate.open();
   REQUIRE(manager.comes("READY=1"));
   CHECK(manager.comes("STATUS=metering 1 of 2 agents, 0 live sessions"));
   const auto fed = manager.count("WATCHDOG=1");
