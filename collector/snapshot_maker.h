@@ -25,7 +25,7 @@ class SnapshotMaker {
     MonotonicTime look;
   };
 
-  [[nodiscard]] HostNow host_now(const Meter& meter, const Before& now, Usage agents, std::optional<Pid> self);
+  [[nodiscard]] HostNow host_now(const Meter& meter, const Before& at, Usage agents, std::optional<Pid> self);
 
   std::optional<Before> before_;
 };

@@ -93,7 +93,15 @@ test('a collector that does not answer is told, what was shown stays, and it goe
 });
 
 test('an agent that there is not is told', async () => {
-  const page = await openSignedIn(browser, host, '/agents/nobody-00000000');
-  await page.getByRole('status').filter({ hasText: 'There is no such agent' }).waitFor();
+  for (const name of ['nobody-00000000', 'nobody']) {
+    const page = await openSignedIn(browser, host, `/agents/${name}`);
+    await page.getByRole('status').filter({ hasText: 'There is no such agent' }).waitFor();
+    page.blameless();
+  }
+});
+
+test('an agent is shown by its name, too, while only one has it', async () => {
+  const page = await openSignedIn(browser, host, '/agents/fresh');
+  await page.getByRole('heading', { level: 1, name: 'fresh' }).waitFor();
   page.blameless();
 });
