@@ -144,9 +144,11 @@ void Host::register_agents(const std::vector<Entry>& entries) {
 
 void Host::write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
                          const std::string& status) {
-  std::ofstream(agent_path + "/.instar/state/sessions/" + id + ".json")
+  const auto file = agent_path + "/.instar/state/sessions/" + id + ".json";
+  std::ofstream(file + ".new")
       << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)" << json_text(status)
       << R"(,"tmuxSession":)" << json_text(tmux_session) << R"(,"startedAt":)" << json_text(iso_now()) << "}";
+  std::filesystem::rename(file + ".new", file);
 }
 
 std::string complaints_in(const std::string& log) {
