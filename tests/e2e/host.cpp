@@ -145,9 +145,9 @@ void Host::register_agents(const std::vector<Entry>& entries) {
 void Host::write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
                          const std::string& status) {
   const auto file = agent_path + "/.instar/state/sessions/" + id + ".json";
-  std::ofstream(file + ".new")
-      << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)" << json_text(status)
-      << R"(,"tmuxSession":)" << json_text(tmux_session) << R"(,"startedAt":)" << json_text(iso_now()) << "}";
+  std::ofstream(file + ".new") << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)"
+                               << json_text(status) << R"(,"tmuxSession":)" << json_text(tmux_session)
+                               << R"(,"startedAt":)" << json_text(iso_now()) << "}";
   std::filesystem::rename(file + ".new", file);
 }
 
