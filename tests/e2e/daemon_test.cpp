@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
@@ -28,12 +29,14 @@ class CountedPs {
       : host_(host),
         gate_(host / "gate"),
         path_(host.folder().script("counted-ps", "echo >>'" + host / "calls" + "'\nif [ -e '" + host / "hold" +
-                                                     "' ]; then\n  echo >>'" + host / "held" + "'\n  read -r _ <'" +
-                                                     gate_.path() + "'\nfi\nexec /usr/bin/ps \"$@\"")) {}
+                                                     "' ]; then\n  /usr/bin/ps \"$@\" >'" + host / "seen" +
+                                                     "'\n  echo >>'" + host / "held" + "'\n  read -r _ <'" +
+                                                     gate_.path() + "'\n  exec /bin/cat '" + host / "seen" +
+                                                     "'\nfi\nexec /usr/bin/ps \"$@\"")) {}
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::size_t calls() const { return lines("calls"); }
-  /// From the next call on ps waits; returns when one does.
+  /// From the next call on ps has looked and waits before it says so; returns when one does.
   void hold() {
     const auto before = lines("held");
     host_.folder().write("hold", "");
@@ -100,15 +103,17 @@ TEST_CASE("the daemon writes a row a second for each source, and SIGTERM ends it
   host.register_agents({agent.entry()});
   host.configure(every_second_with(ps));
   auto daemon = host.start({"run"});
-  // All looks but the first, which is a baseline, have been written.
-  REQUIRE(test::await([&] {
-    const auto ticks = e2e::read_ticks(agent.path).size();
-    return ticks >= 2 && ticks + 1 == ps.calls();
-  }));
+  await_ticks(agent.path, 2);
+  const auto written = e2e::read_ticks(agent.path);
   daemon.signal(SIGTERM);
   CHECK(daemon.exit_code() == 0);
-  CHECK_FALSE(std::filesystem::exists(e2e::ledger_file(agent.path) + "-wal"));  // before anybody else opens it
-  CHECK(e2e::read_ticks(agent.path).size() + 1 == ps.calls());
+  INFO(daemon.errors());
+  // Before anybody else opens it. A host that lets nobody run may keep the daemon from closing it in time; it says so.
+  CHECK((!std::filesystem::exists(e2e::ledger_file(agent.path) + "-wal") || e2e::is_cut_short(daemon.errors())));
+  const auto ticks = e2e::read_ticks(agent.path);
+  CHECK(std::includes(ticks.begin(), ticks.end(), written.begin(), written.end()));
+  // All looks have been written but the first, which is a baseline, and one that may have been under way.
+  CHECK(ticks.size() + 2 >= ps.calls());
   CHECK(e2e::is_intact(agent.path));
 
   const auto rows = e2e::read_rows(agent.path);
@@ -131,6 +136,8 @@ TEST_CASE("SIGTERM while ps does not answer ends the daemon and its ps, with all
   auto daemon = host.start({"run"});
   await_ticks(agent.path, 2);
   ps.hold();
+  // The first look is a baseline and the last one waits.
+  REQUIRE(test::await([&] { return e2e::read_ticks(agent.path).size() + 2 == ps.calls(); }));
   const auto written = e2e::read_ticks(agent.path);
   daemon.signal(SIGTERM);
   CHECK(daemon.exit_code() == 0);

@@ -166,7 +166,7 @@ TEST_CASE("central ledgers are below our own folder, and a ledger in memory is n
   CHECK(host.run({"summary", "echo"}).code == 1);
 
   host.configure("storage: {location: central}\n");
-  REQUIRE(host.run({"sample", "--record", "--ticks", "2", "--interval", "100ms"}).code == 0);
+  REQUIRE(host.run({"sample", "--record", "--ticks", "2", "--interval", "1s"}).code == 0);
   CHECK_FALSE(fs::exists(agent.path + "/.instar/server-data"));
   const auto id = checked(host)["agents"][0]["id"].text;
   CHECK(checked(host)["agents"][0]["ledger"].text ==

@@ -34,6 +34,7 @@ Program start_listener(Host& host) {
 std::vector<Json> heaps_of(Host& host, const std::string& agent, const std::string& source) {
   std::vector<Json> heaps;
   const auto answer = host.run({"samples", agent, "--json", "--source", source});
+  if (answer.code != 0) return heaps;  // while its ledger is made
   const auto samples = parse_json(answer.output);
   for (const auto& sample : samples["samples"].items) {
     heaps.push_back(sample["heapUsedBytes"]);

@@ -79,7 +79,11 @@ class Host {
   int programs_ = 0;
 };
 
-/// The lines of a log that say that something is wrong; that a busy host made a tick late is not.
+/// Whether a log says that its daemon, told to end, could not wait for all that was under way: on a busy host that is
+/// nobody's fault.
+[[nodiscard]] bool is_cut_short(const std::string& log);
+
+/// The lines of a log that say that something is wrong; that a busy host made a tick late or cut the end short is not.
 [[nodiscard]] std::string complaints_in(const std::string& log);
 
 /// An agent's files, and a process of the test as its server.

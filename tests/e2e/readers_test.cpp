@@ -33,7 +33,7 @@ TEST_CASE("summary says of each source what its rows in the ledger say") {
   Host host;
   const ServedAgent agent(host, "echo");
   host.register_agents({agent.entry()});
-  REQUIRE(host.run({"sample", "--record", "--ticks", "4", "--interval", "200ms"}).code == 0);
+  REQUIRE(host.run({"sample", "--record", "--ticks", "4", "--interval", "1s"}).code == 0);
   const auto rows = e2e::read_rows(agent.path);
   REQUIRE(rows.size() == 8);
 

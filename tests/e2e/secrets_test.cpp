@@ -204,7 +204,9 @@ TEST_CASE("secrets that lie in everything we read are in nothing that we write, 
   served.daemon.signal(SIGTERM);
   CHECK(served.daemon.exit_code() == 0);
   search();
-  CHECK(files_with(host.folder().path(), "session:s1").contains(ledger_file(planted.echo)));  // it finds what is there
+  // It finds what is there; where a busy host cut the end short, beside the ledger.
+  const auto found = files_with(host.folder().path(), "session:s1");
+  CHECK((found.contains(ledger_file(planted.echo)) || found.contains(ledger_file(planted.echo) + "-wal")));
 }
 
 TEST_CASE("for an ordinary user all works although nobody of his may look into the collector") {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -115,8 +116,13 @@ TEST_CASE("a ledger whose pages go bad beneath the collector is named and left a
     fleet.await_ticks(name, 3);
   }
   const auto file = fleet.file("rotten");
-  // What is in the -wal would cover the pages that go bad.
-  test::PlainDatabase(file).run("PRAGMA wal_checkpoint(TRUNCATE)");
+  // What is in the -wal would cover the pages that go bad: until they have, nothing comes there.
+  auto holder = std::make_unique<test::PlainDatabase>(file);
+  for (;;) {
+    holder->run("PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE");
+    if (fs::file_size(file + "-wal") == 0) break;
+    holder->run("ROLLBACK");
+  }
   const auto size = fs::file_size(file);
   REQUIRE(size > 2 * 4096);
   const std::string rot(size - 4096, '\xa5');
@@ -125,6 +131,7 @@ TEST_CASE("a ledger whose pages go bad beneath the collector is named and left a
     pages.seekp(4096);
     pages << rot;
   }
+  holder.reset();
   struct stat before {};
   REQUIRE(::stat(file.c_str(), &before) == 0);
   fleet.await_unavailable("rotten", "damaged");
