@@ -8,13 +8,12 @@
 namespace fleetledger {
 namespace {
 
-constexpr Micros kTimeLimit = std::chrono::milliseconds{500};
 constexpr std::size_t kLargestAnswer = std::size_t{64} << 10U;
 
 }  // namespace
 
 Result<Bytes> ask_heap(const HeapQuestion& question) {
-  const auto end = system_clock().monotonic() + kTimeLimit;
+  const auto end = system_clock().monotonic() + question.time_limit;
   const auto prove = [&](int socket, MonotonicTime deadline) -> Result<void> {
     if (auto proven = prove_peer_owner(socket, question.server.pid, deadline); !proven) {
       return proven;

