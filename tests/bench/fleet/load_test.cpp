@@ -158,7 +158,7 @@ TEST_CASE("children that nobody waits for are in the load's truth and not in the
   INFO("told " << told.count() << " us, seen " << least.count() << " us, own " << own.count() << " us");
   CHECK(seen.size() >= 3);
   CHECK(own < least / 2);
-  CHECK(least <= told * 101 / 100);
+  CHECK(least <= told * 101 / 100 + kExits);
   // Only one of them works at a time.
   CHECK(told <= elapsed);
 }
