@@ -21,6 +21,12 @@ std::string iso_now() {
   return text;
 }
 
+/// In one step, as agents write theirs: whoever reads it sees all of the old text or all of the new one.
+void write_whole(const std::string& file, const std::string& text) {
+  std::ofstream(file + ".new") << text;
+  std::filesystem::rename(file + ".new", file);
+}
+
 }  // namespace
 
 Host::Host() : program_(FLEETLEDGER_PROGRAM) {
@@ -124,9 +130,7 @@ std::string Host::make_agent(const std::string& name, const std::string& config)
 }
 
 void Host::write_agent_config(const std::string& path, const std::string& config) {
-  const auto file = path + "/.instar/config.json";
-  std::ofstream(file + ".new") << config;
-  std::filesystem::rename(file + ".new", file);
+  write_whole(path + "/.instar/config.json", config);
 }
 
 void Host::register_agents(const std::vector<Entry>& entries) {
@@ -137,18 +141,14 @@ void Host::register_agents(const std::vector<Entry>& entries) {
             (pid == 0 ? "stopped" : "running") + R"(","createdAt":")" + iso_now() + R"(","lastHeartbeat":")" +
             (heartbeat.empty() ? iso_now() : heartbeat) + "\"}";
   }
-  const auto file = home_ + "/.instar/registry.json";
-  std::ofstream(file + ".new") << R"({"version":1,"entries":[)" << text << "]}";
-  std::filesystem::rename(file + ".new", file);
+  write_whole(home_ + "/.instar/registry.json", R"({"version":1,"entries":[)" + text + "]}");
 }
 
 void Host::write_session(const std::string& agent_path, const std::string& id, const std::string& tmux_session,
                          const std::string& status) {
-  const auto file = agent_path + "/.instar/state/sessions/" + id + ".json";
-  std::ofstream(file + ".new") << R"({"id":)" << json_text(id) << R"(,"name":)" << json_text(id) << R"(,"status":)"
-                               << json_text(status) << R"(,"tmuxSession":)" << json_text(tmux_session)
-                               << R"(,"startedAt":)" << json_text(iso_now()) << "}";
-  std::filesystem::rename(file + ".new", file);
+  write_whole(agent_path + "/.instar/state/sessions/" + id + ".json",
+              R"({"id":)" + json_text(id) + R"(,"name":)" + json_text(id) + R"(,"status":)" + json_text(status) +
+                  R"(,"tmuxSession":)" + json_text(tmux_session) + R"(,"startedAt":)" + json_text(iso_now()) + "}");
 }
 
 bool is_cut_short(const std::string& log) { return log.find(" event=stopped ") != std::string::npos; }

@@ -320,14 +320,14 @@ TEST_CASE("slow clients and malformed requests keep no honest reader and no tick
     }
     CHECK(honest.refused == 0);
     CHECK(honest.kept_lost == 0);
-    // Each second has a tick or is counted as one without; which a short run grants where others keep the host so busy
-    // that a look takes seconds.
+    // Each second has a tick or is counted as one without; which a short run grants where others keep the host busy,
+    // but not to most.
     const auto moments = read_ticks(luna.path);
     const auto left_out = served.skipped() - skipped_before;  // after the last of them
     const auto written = moments.size() - first.size();
     const auto lasted = static_cast<double>(*moments.rbegin() - *first.rbegin()) / 1000;
     CHECK(static_cast<double>(written) + left_out + 1.5 >= lasted);
-    CHECK(left_out <= (is_long ? 0 : 4 * static_cast<double>(written) + 1));
+    CHECK(left_out <= (is_long ? 0 : static_cast<double>(written) + 1));
     if (is_long) {
       CHECK(percentile(honest.took_ms, 0.99) <= 50);
     }

@@ -62,8 +62,8 @@ TEST_CASE("another process holds a ledger's lock: the others' ticks are on time,
                                           *std::next(moments.begin(), static_cast<std::ptrdiff_t>(ticks_before) - 1)) /
                       1000;
   CHECK(static_cast<double>(moments.size() - ticks_before) + left_out + 1.5 >= lasted);
-  // What others leave of the host's time is not the lock's fault: in short runs it is enough that ticks came.
-  CHECK((!for_long || static_cast<double>(ticks) + 1 >= elapsed));
+  // What others leave of the host's time is not the lock's fault: in short runs much is granted.
+  CHECK(static_cast<double>(ticks) * (for_long ? 1 : 4) + 1 >= elapsed);
   std::printf(
       "locked for %.1f s: %zu ticks of the other meanwhile, %.0f left out; %.0f ticks dropped, state %s, "
       "well %.1f s after the end\n",
